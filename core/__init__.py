@@ -1,0 +1,1 @@
+"""What is true of Schalter without SMTP or HTTP: accounts, permissions, intake, tickets."""

@@ -1,0 +1,212 @@
+"""The configuration: defaults, then a TOML file, then the environment.
+
+The file is named by ``--config`` or ``SCHALTER_CONFIG``, else it is ``schalter.toml`` in the
+current directory where that exists. ``SCHALTER_<SECTION>__<KEY>`` overrides a key. An unknown key
+or a bad value stops the start with its name, the reason and where it was found.
+"""
+
+import ipaddress
+import os
+import re
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from core.errors import ConfigError
+
+DEFAULT_FILE = "schalter.toml"
+ENVIRONMENT_PREFIX = "SCHALTER_"
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+def _host_port(value: str) -> str:
+    host, separator, port = value.rpartition(":")
+    if not separator or not host or not port.isdigit() or int(port) > 65_535:
+        raise ValueError('must be "host:port"')
+    return value
+
+
+def _listener(value: str) -> str:
+    if not value or (value.startswith("unix:") and len(value) > len("unix:")):
+        return value
+    try:
+        return _host_port(value)
+    except ValueError:
+        raise ValueError('must be "host:port", "unix:PATH" or ""') from None
+
+
+def _network(value: str) -> str:
+    ipaddress.ip_network(value, strict=False)
+    return value
+
+
+def _host_name(value: str) -> str:
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError("must be a host name")
+    return value
+
+
+def _public_url(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+        raise ValueError("must start with http:// or https:// and name a host")
+    return value.rstrip("/")
+
+
+HostPort = Annotated[str, AfterValidator(_host_port)]
+Listener = Annotated[str, AfterValidator(_listener)]
+Network = Annotated[str, AfterValidator(_network)]
+HostName = Annotated[str, AfterValidator(_host_name)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+
+
+class Section(BaseModel):
+    """A table of the file; unknown keys are errors, and nothing changes after the start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatabaseSection(Section):
+    """``[database]``: an SQLAlchemy address of SQLite or PostgreSQL."""
+
+    url: str = "sqlite:///var/schalter.db"
+
+
+class SmtpSection(Section):
+    """``[smtp]``: how mail comes in."""
+
+    listen: HostPort = "127.0.0.1:8025"
+    lmtp_listen: Listener = ""
+    hostname: HostName = Field(default_factory=lambda: _own_host_name())
+    max_message_bytes: int = Field(default=26_214_400, ge=10_000, le=1_073_741_824)
+    tls_cert: str = ""
+    tls_key: str = ""
+    trusted_relays: list[Network] = []
+    authserv_id: str = ""
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> "SmtpSection":
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("tls_cert and tls_key belong together: set both or neither")
+        return self
+
+
+class WebSection(Section):
+    """``[web]``: where the pages are."""
+
+    listen: HostPort = "127.0.0.1:8080"
+    public_url: PublicUrl = ""
+    trusted_proxies: int = Field(default=0, ge=0, le=10)
+
+
+class RelaySection(Section):
+    """``[relay]``: the firm's mail server for outgoing mail; no host, no sending."""
+
+    host: str = ""
+    port: int = Field(default=587, ge=1, le=65_535)
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    username: str = ""
+    password_file: str = ""
+
+
+class Config(BaseSettings):
+    """Everything that is fixed at the start of a process."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+    )
+
+    database: DatabaseSection = DatabaseSection()
+    smtp: SmtpSection = Field(default_factory=SmtpSection)
+    web: WebSection = WebSection()
+    relay: RelaySection = RelaySection()
+    secret_key_file: str = "var/secret.key"
+
+    @property
+    def public_url(self) -> str:
+        """The address under which browsers reach the pages, without a slash at its end."""
+        return self.web.public_url or f"http://{self.web.listen}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, which comes in as initial values."""
+        return env_settings, init_settings
+
+
+def load_config(path: str | None = None) -> Config:
+    """Read the configuration; raise ``ConfigError`` naming key, reason and place."""
+    chosen = path or os.environ.get("SCHALTER_CONFIG")
+    file = Path(chosen or DEFAULT_FILE)
+    values: dict[str, Any] = {}
+    if chosen or file.exists():
+        values = _read_file(file)
+    _refuse_unknown_variables()
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        raise ConfigError(_first_problem(error, file, values)) from None
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}") from None
+
+
+def _refuse_unknown_variables() -> None:
+    """pydantic-settings ignores what it does not know; a typo must not pass in silence."""
+    for name in os.environ:
+        if not name.startswith(ENVIRONMENT_PREFIX) or name == "SCHALTER_CONFIG":
+            continue
+        parts = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        fields: Any = Config.model_fields
+        for part in parts:
+            field = fields.get(part) if fields else None
+            if field is None:
+                raise ConfigError(f"environment: {name}: unknown key {'.'.join(parts)}")
+            fields = getattr(field.annotation, "model_fields", None)
+
+
+def _first_problem(error: ValidationError, file: Path, values: dict[str, Any]) -> str:
+    problem = error.errors(include_url=False)[0]
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    variable = ENVIRONMENT_PREFIX + "__".join(location).upper()
+    place = f"environment: {variable}" if variable in os.environ else str(file)
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: unknown key {key}"
+    reason = problem["msg"].removeprefix("Value error, ")
+    shown = f" (got {problem['input']!r})" if not isinstance(problem["input"], dict) else ""
+    return f"{place}: {key}: {reason}{shown}"
+
+
+def _own_host_name() -> str:
+    name = socket.gethostname()
+    return name if _HOST_NAME.fullmatch(name) else "localhost"

@@ -1,0 +1,161 @@
+"""The database: one engine for reading and one for writing, and the two kinds of transaction.
+
+Core functions take a session and never commit; an edge opens ``read()`` or ``write()`` around
+them. On SQLite a writing transaction takes the write lock at its start (``BEGIN IMMEDIATE``): a
+transaction that first reads and then writes would fail at once when another writer got in between,
+whatever the busy timeout.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    create_engine,
+    event,
+    func,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from core.errors import DatabaseUnavailable
+from core.models import Base
+
+BUSY_TIMEOUT_MS = 10_000
+SQLITE_CACHE_KIB = 64 * 1024
+
+
+class Database:
+    """A database by its SQLAlchemy address, SQLite or PostgreSQL.
+
+    Making one opens no connection. Raises ``DatabaseUnavailable`` when the address itself cannot
+    be used.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        try:
+            self.url = make_url(url)
+            if self.url.drivername == "postgresql":
+                self.url = self.url.set(drivername="postgresql+psycopg")
+            self.backend = self.url.get_backend_name()
+            self.reader, self.writer = self._engines(pool_size)
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise DatabaseUnavailable(f"database.url: {error}") from None
+        self._read_sessions = sessionmaker(self.reader, expire_on_commit=False, autoflush=False)
+        self._write_sessions = sessionmaker(self.writer, expire_on_commit=False)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database."""
+        return self.backend == "sqlite"
+
+    @property
+    def address(self) -> str:
+        """The address without its password, for messages."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Give a session that sees one state of the database and changes nothing."""
+        with self._read_sessions() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Give a session whose work is committed when the block ends, or undone as a whole."""
+        with self._write_sessions.begin() as session:
+            yield session
+
+    def check_connection(self) -> None:
+        """Raise ``DatabaseUnavailable`` with the driver's reason when there is no connection."""
+        try:
+            with self.reader.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except DBAPIError as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            raise DatabaseUnavailable(f"database {self.address}: {reason}") from None
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        self.reader.dispose()
+        self.writer.dispose()
+
+    def _engines(self, pool_size: int) -> tuple[Engine, Engine]:
+        if not self.is_sqlite:
+            engine = create_engine(
+                self.url,
+                pool_size=pool_size,
+                max_overflow=pool_size,
+                pool_pre_ping=True,
+                connect_args={"connect_timeout": 5},
+            )
+            return engine, engine
+        if self.url.database and self.url.database != ":memory:":
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        reader = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size)
+        writer = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size)
+        for engine, begin in ((reader, "BEGIN"), (writer, "BEGIN IMMEDIATE")):
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_with(begin))
+        return reader, writer
+
+
+def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    """Set what SQLite forgets between connections; FULL makes a commit survive a power cut."""
+    connection.isolation_level = None  # we begin transactions ourselves
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        f"cache_size = -{SQLITE_CACHE_KIB}",
+        "temp_store = MEMORY",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_with(statement: str) -> Any:
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+    return begin
+
+
+def reserve_ids(
+    session: Session, needed: Sequence[tuple[type[Base], int]]
+) -> list[range | list[int]]:
+    """Return, for each ``(model, count)``, that many ids which nobody else will use.
+
+    With the ids known beforehand a batch of mails is written with one statement per table. On
+    SQLite the write lock makes the next numbers ours; on PostgreSQL they come from the sequences.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        columns: list[Any] = [
+            select(func.coalesce(func.max(model.id), 0)).scalar_subquery()  # type: ignore[attr-defined]  # every model reserved has an id
+            for model, _count in needed
+        ]
+        newest = session.execute(select(*columns)).one()
+        return [
+            range(last + 1, last + 1 + count)
+            for last, (_model, count) in zip(newest, needed, strict=True)
+        ]
+    return [_next_from_sequence(session, model, count) for model, count in needed]
+
+
+def _next_from_sequence(session: Session, model: type[Base], count: int) -> list[int]:
+    if not count:
+        return []
+    statement: Select[tuple[int]] = select(
+        func.nextval(func.pg_get_serial_sequence(model.__tablename__, "id"))
+    ).select_from(func.generate_series(1, count).alias("n"))
+    return list(session.scalars(statement))

@@ -1,0 +1,59 @@
+"""The tables, by subject; import every class from here."""
+
+from core.models.accounts import (
+    Customer,
+    CustomerDomain,
+    CustomerGroup,
+    CustomerUser,
+    CustomerUserAddress,
+    CustomerUserGroup,
+    Group,
+    Staff,
+    StaffGroup,
+)
+from core.models.audit import AuditEvent
+from core.models.base import Base, now
+from core.models.mails import Delivery, IntakeSeen, Mail, RawMail
+from core.models.organisation import OrganisationVersion, Queue, QueueAddress, Setting
+from core.models.sessions import SignInThrottle, WebSession
+from core.models.tickets import (
+    Article,
+    Attachment,
+    Ticket,
+    TicketLink,
+    TicketSeen,
+    ticket_id_of,
+    ticket_number,
+)
+
+__all__ = [
+    "Article",
+    "Attachment",
+    "AuditEvent",
+    "Base",
+    "Customer",
+    "CustomerDomain",
+    "CustomerGroup",
+    "CustomerUser",
+    "CustomerUserAddress",
+    "CustomerUserGroup",
+    "Delivery",
+    "Group",
+    "IntakeSeen",
+    "Mail",
+    "OrganisationVersion",
+    "Queue",
+    "QueueAddress",
+    "RawMail",
+    "Setting",
+    "SignInThrottle",
+    "Staff",
+    "StaffGroup",
+    "Ticket",
+    "TicketLink",
+    "TicketSeen",
+    "WebSession",
+    "now",
+    "ticket_id_of",
+    "ticket_number",
+]

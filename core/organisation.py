@@ -1,0 +1,138 @@
+"""The organisation as intake sees it: settings, groups and queues as one immutable value.
+
+It is small (tens of rows) and asked for by every mail, so each process keeps the last one. It is
+never stale: the transaction that uses it first compares the version that triggers count up.
+"""
+
+from dataclasses import dataclass
+from threading import Lock
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.mail.addresses import address_key, split_subaddress
+from core.models import Group, OrganisationVersion, Queue, QueueAddress
+from core.settings import Settings, load_settings
+from core.words import FollowUp, ForbiddenRule, StrangersRule
+
+POSTMASTER = "postmaster"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """What is decided with of a queue. ``valid`` is false also when its group is invalid."""
+
+    id: int
+    name: str
+    group_id: int
+    group_name: str
+    purpose: str
+    follow_up: FollowUp
+    forbidden: ForbiddenRule
+    fallback_queue_id: int | None
+    strangers: StrangersRule
+    valid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """One state of settings, groups and queues."""
+
+    version: int
+    settings: Settings
+    queues: dict[int, QueueFacts]
+    queue_by_address: dict[str, QueueFacts]  # by address key
+    groups: dict[int, str]  # valid groups by id
+    always_groups: frozenset[int]
+    own_domains: frozenset[str]
+
+    def route(self, recipient: str) -> "Route | None":
+        """Return where mail to ``recipient`` goes, None for an unknown recipient.
+
+        ``support+tag@`` reaches ``support@`` and hands the tag over, unless an address with the
+        tag is itself a queue's. ``postmaster`` is always known (RFC 5321 4.5.1); without a queue
+        of its own its mail is held.
+        """
+        key = address_key(recipient)
+        if key is not None:
+            if queue := self.queue_by_address.get(key):
+                return Route(queue, None) if queue.valid else None
+            base, tag = split_subaddress(recipient)
+            base_key = address_key(base) if tag is not None else None
+            if base_key and (queue := self.queue_by_address.get(base_key)):
+                return Route(queue, tag) if queue.valid else None
+        local, _at, domain = recipient.lower().rpartition("@")
+        if recipient.lower() == POSTMASTER or (
+            local == POSTMASTER
+            and (address_key(recipient) or "").rpartition("@")[2] in self.own_domains
+        ):
+            return Route(None, None)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The queue that a recipient address names (None: postmaster) and its sub-address tag."""
+
+    queue: QueueFacts | None
+    tag: str | None
+
+
+_kept: dict[str, Organisation] = {}
+_lock = Lock()
+
+
+def load_organisation(session: Session, *, lock: bool = False) -> Organisation:
+    """Return the organisation as this transaction sees it.
+
+    With ``lock`` nobody can change groups, queues or settings until this transaction ends (a
+    share lock on PostgreSQL; SQLite's writers exclude each other anyway).
+    """
+    statement = select(OrganisationVersion.version)
+    if lock:
+        statement = statement.with_for_update(read=True)
+    version = session.scalars(statement).one()
+    place = str(session.get_bind().engine.url)
+    kept = _kept.get(place)
+    if kept is None or kept.version != version:
+        kept = _load(session, version)
+        with _lock:
+            _kept[place] = kept
+    return kept
+
+
+def _load(session: Session, version: int) -> Organisation:
+    settings = load_settings(session)
+    groups = {group.id: group for group in session.scalars(select(Group))}
+    valid_groups = {group.id: group.name for group in groups.values() if group.valid}
+    queues = {
+        queue.id: QueueFacts(
+            id=queue.id,
+            name=queue.name,
+            group_id=queue.group_id,
+            group_name=groups[queue.group_id].name,
+            purpose=queue.purpose,
+            follow_up=queue.follow_up,
+            forbidden=queue.forbidden,
+            fallback_queue_id=queue.fallback_queue_id,
+            strangers=queue.strangers,
+            valid=queue.valid and groups[queue.group_id].valid,
+        )
+        for queue in session.scalars(select(Queue).order_by(Queue.name))
+    }
+    by_address = {
+        key: queues[queue_id]
+        for key, queue_id in session.execute(
+            select(QueueAddress.address_key, QueueAddress.queue_id)
+        )
+    }
+    always = set(settings.customer_group_always_groups)
+    return Organisation(
+        version=version,
+        settings=settings,
+        queues=queues,
+        queue_by_address=by_address,
+        groups=valid_groups,
+        always_groups=frozenset(gid for gid, name in valid_groups.items() if name in always),
+        own_domains=frozenset(key.rpartition("@")[2] for key in by_address),
+    )

@@ -1,0 +1,155 @@
+"""The words of the product as they are stored: one enumeration per closed vocabulary."""
+
+from enum import StrEnum
+
+
+class Validity(StrEnum):
+    """*Gültig* of a customer user (handbook: "ungültig" bzw. "ungültig-temporär")."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    INVALID_TEMPORARILY = "invalid-temporarily"
+
+
+class Permission(StrEnum):
+    """What a group grants: ``ro`` sees, ``rw`` sees, writes and creates."""
+
+    RO = "ro"
+    RW = "rw"
+
+
+class Role(StrEnum):
+    """What a member of staff may do: an agent works queues, an admin also configures."""
+
+    AGENT = "agent"
+    ADMIN = "admin"
+
+
+class FollowUp(StrEnum):
+    """What happens when somebody writes to a closed ticket of a queue."""
+
+    POSSIBLE = "possible"
+    REJECT = "reject"
+    NEW_TICKET = "new-ticket"
+
+
+class ForbiddenRule(StrEnum):
+    """What happens to mail of a customer who may not write to the queue."""
+
+    HOLD = "hold"
+    REJECT = "reject"
+    FALLBACK = "fallback"
+
+
+class StrangersRule(StrEnum):
+    """What happens to mail whose sender is no customer."""
+
+    HOLD = "hold"
+    REJECT = "reject"
+    ACCEPT = "accept"
+
+
+class SenderPolicy(StrEnum):
+    """How much evidence of the sender is asked for (table D of the threat model)."""
+
+    OPEN = "open"
+    BALANCED = "balanced"
+    STRICT = "strict"
+
+
+class Evidence(StrEnum):
+    """How sure we are who sent a mail, from best to worst."""
+
+    PORTAL = "portal"
+    VERIFIED = "verified"
+    NEUTRAL = "neutral"
+    FAILED = "failed"
+
+
+class MatchedBy(StrEnum):
+    """By what a mail was matched to a customer."""
+
+    ADDRESS = "address"
+    NUMBER = "number"
+    ADDRESS_AND_NUMBER = "address+number"
+    DOMAIN = "domain"
+    NONE = "none"
+
+
+class DecisionKind(StrEnum):
+    """What became of a mail for one recipient."""
+
+    OPEN_TICKET = "open-ticket"
+    APPEND_ARTICLE = "append-article"
+    HOLD = "hold"
+    DISCARD = "discard"
+    REJECT = "reject"
+    DEFER = "defer"
+
+
+class HeldState(StrEnum):
+    """Where a held mail stands."""
+
+    WAITING = "waiting"
+    RELEASED = "released"
+    DISCARDED = "discarded"
+
+
+class Protocol(StrEnum):
+    """By which way a message came in."""
+
+    SMTP = "smtp"
+    LMTP = "lmtp"
+    DELIVER = "deliver"
+    PORTAL = "portal"
+
+
+class TicketState(StrEnum):
+    """Where a ticket stands; ``waiting`` waits for the customer."""
+
+    NEW = "new"
+    OPEN = "open"
+    WAITING = "waiting"
+    CLOSED = "closed"
+
+
+class Priority(StrEnum):
+    """How urgent a ticket is."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    URGENT = "urgent"
+
+
+class Author(StrEnum):
+    """Who wrote an article: ``unknown`` is a sender without an account."""
+
+    CUSTOMER = "customer"
+    STAFF = "staff"
+    UNKNOWN = "unknown"
+
+
+class Flag(StrEnum):
+    """What staff should know about an article or its ticket before trusting it."""
+
+    SENDER_NOT_VERIFIED = "sender-not-verified"
+    NEW_ADDRESS = "new-address"
+    STRANGER = "stranger"
+    UNREADABLE = "unreadable"
+
+
+class AccountKind(StrEnum):
+    """Which kind of account signed in or acted."""
+
+    CUSTOMER = "customer"
+    STAFF = "staff"
+
+
+class ActorKind(StrEnum):
+    """Who caused an audit event."""
+
+    CUSTOMER = "customer"
+    STAFF = "staff"
+    MAIL = "mail"
+    SYSTEM = "system"
