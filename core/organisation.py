@@ -1,7 +1,7 @@
 """The organisation as intake sees it: settings, groups and queues as one immutable value.
 
 It is small (tens of rows) and asked for by every mail, so each process keeps the last one. It is
-never stale: the transaction that uses it first compares the version that triggers count up.
+never stale: the transaction that uses it first compares the version that triggers renew.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import JSON
 
@@ -64,15 +64,16 @@ class Setting(Base):
 
 
 class OrganisationVersion(Base):
-    """One row, counted up by triggers whenever a group, queue, address or setting changes.
+    """One row: a random number, drawn anew by triggers when a group, queue or setting changes.
 
     A process may keep the organisation in memory because every transaction that decides
-    anything compares this number first.
+    anything compares this number first. It is random, not counted, so that a change that was
+    rolled back cannot leave the number of a later one behind.
     """
 
     __tablename__ = "organisation_version"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    version: Mapped[int]
+    version: Mapped[int] = mapped_column(BigInteger)
 
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)

@@ -1,0 +1,1 @@
+"""Customers, customer users, groups, permissions, staff and signing in."""
