@@ -1,0 +1,140 @@
+"""Real child processes: started on free ports, ended by their process id."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+START_SECONDS = 20.0
+STOP_SECONDS = 20.0
+POLL_SECONDS = 0.02
+
+
+class ProcessFailed(AssertionError):
+    """A child process did not do what it was started for; the message shows its output."""
+
+
+@dataclass(frozen=True)
+class RunningProcess:
+    """A child process with its output so far, stdout and stderr together."""
+
+    child: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
+        """Ask the process to end and return its exit status; kill it after ``STOP_SECONDS``."""
+        if self.child.poll() is None:
+            self.child.send_signal(sign)
+        try:
+            return self.child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise ProcessFailed(
+                f"{self.child.args!r} did not stop on {sign.name}:\n{self.output}"
+            ) from None
+
+    def kill(self) -> None:
+        """End the process and all it started, without a chance to tidy up, as a power cut does."""
+        _kill_group(self.child.pid)
+        self.child.wait()
+
+    def wait_for(
+        self, ready: Callable[[], bool], what: str, seconds: float = START_SECONDS
+    ) -> None:
+        """Return as soon as ``ready()``; raise ``ProcessFailed`` when the process ends before."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if self.child.poll() is not None:
+                raise ProcessFailed(
+                    f"{self.child.args!r} ended with {self.child.returncode} before {what}:\n"
+                    f"{self.output}"
+                )
+            if time.monotonic() > deadline:
+                raise ProcessFailed(f"no {what} after {seconds:g} s:\n{self.output}")
+            time.sleep(POLL_SECONDS)
+
+    def wait_for_port(self, port: int, seconds: float = START_SECONDS) -> None:
+        """Return as soon as ``port`` of this machine answers."""
+        self.wait_for(lambda: accepts_connections(port), f"answer on port {port}", seconds)
+
+    def wait_for_output(self, text: str, seconds: float = START_SECONDS) -> None:
+        """Return as soon as the process has written ``text``."""
+        self.wait_for(lambda: text in self.output, f"{text!r} in the output", seconds)
+
+
+@contextmanager
+def run_process(
+    *command: str | Path,
+    env: Mapping[str, str] | None = None,
+    cwd: str | Path | None = None,
+    owner: int | None = None,
+    groups: Sequence[int] | None = None,
+) -> Iterator[RunningProcess]:
+    """Run ``command`` while the block lasts; whatever of it still lives then is killed.
+
+    ``env`` is added to this process' environment. ``owner`` and ``groups`` are the numbers of the
+    account it runs as; only root may give them. stdin is empty.
+    """
+    with tempfile.TemporaryDirectory(prefix="schalter-process-") as folder:
+        log = Path(folder) / "output"
+        with log.open("wb") as output:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                start_new_session=True,  # so that what it starts can be ended with it
+                user=owner,
+                group=groups[0] if groups else None,
+                extra_groups=groups,
+            )
+        try:
+            yield RunningProcess(child, log)
+        finally:
+            _kill_group(child.pid)
+            child.wait()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def accepts_connections(port: int) -> bool:
+    """Say whether somebody answers on ``port`` of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for_port(port: int, seconds: float = START_SECONDS) -> None:
+    """Return as soon as ``port`` answers, for servers in a thread of this process."""
+    deadline = time.monotonic() + seconds
+    while not accepts_connections(port):
+        if time.monotonic() > deadline:
+            raise ProcessFailed(f"no answer on port {port} after {seconds:g} s")
+        time.sleep(POLL_SECONDS)
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
