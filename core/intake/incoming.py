@@ -13,6 +13,7 @@ class Envelope:
 
     ``mail_from`` is "" for the null reverse-path. ``peer`` is the client's IP address, "" for a
     local pipe or the portal. ``recipients`` are forward-paths without brackets, at least one.
+    ``trusted`` says that the client is a relay of ours or a local pipe: mail from inside.
     """
 
     mail_from: str
@@ -21,6 +22,7 @@ class Envelope:
     peer: str = ""
     helo: str = ""
     tls: bool = False
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class Mail(Base):
     peer: Mapped[str] = mapped_column(String(64), default="")  # address of the client
     helo: Mapped[str] = mapped_column(String(255), default="")
     tls: Mapped[bool] = mapped_column(default=False)
+    trusted: Mapped[bool] = mapped_column(default=False)  # handed over by a relay of ours
     mail_from: Mapped[str] = mapped_column(String(320))  # "" is the null reverse-path
     size: Mapped[int]
     from_address: Mapped[str] = mapped_column(String(320), default="")

@@ -1,0 +1,47 @@
+"""What is done for a message before the transaction: parsing, and its key for redeliveries."""
+
+import hashlib
+from dataclasses import dataclass
+
+from core.ids import new_public_id
+from core.intake.incoming import Incoming
+from core.mail.addresses import address_key
+from core.mail.message import Message, content_digest, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A message parsed once; ``from_key`` is the key of its one From mailbox or ""."""
+
+    incoming: Incoming
+    message: Message
+    digest: bytes
+    from_key: str
+    reference: str
+
+
+def prepare(incoming: Incoming, reference: str | None = None) -> Prepared:
+    """Parse a message, outside any transaction: nobody waits for a lock meanwhile."""
+    message = parse(incoming.raw)
+    return Prepared(
+        incoming=incoming,
+        message=message,
+        digest=content_digest(incoming.raw),
+        from_key=address_key(message.from_.address or "") or "",
+        reference=reference or new_public_id(),
+    )
+
+
+def intake_key(prepared: Prepared, queue_id: int | None) -> bytes:
+    """Return the key by which a redelivery of this message to this queue is recognised.
+
+    Threat model, section B: reverse-path, Message-ID and the content below the trace fields. The
+    Message-ID alone would let anybody suppress a mail by sending its id first.
+    """
+    mail_from = address_key(prepared.incoming.envelope.mail_from) or ""
+    parts = (str(queue_id or "postmaster"), mail_from, prepared.message.message_id)
+    digest = hashlib.sha256(prepared.digest)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogateescape")
+        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    return digest.digest()

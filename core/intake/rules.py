@@ -1,0 +1,448 @@
+"""The rules of intake, in order: the first answer wins.
+
+Each rule is a function of the facts that answers with an outcome, or with None when it has
+nothing to say. Together they are table D of the threat model; a row of the table is named where
+its rule is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from core.intake import replies
+from core.intake.decision import AppendArticle, Decision, Hold, OpenTicket, Outcome, Reject, Step
+from core.intake.facts import Facts
+from core.intake.identify import MatchKind
+from core.words import (
+    Evidence,
+    Flag,
+    FollowUp,
+    ForbiddenRule,
+    StrangersRule,
+    TicketState,
+)
+
+MAX_HOPS = 50  # Received fields; threat L5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a rule answers, and why, as a message id with its values."""
+
+    outcome: Outcome
+    because: str
+    values: tuple[tuple[str, str], ...] = ()
+
+
+Rule = Callable[[Facts], Answer | None]
+
+
+def released_by_staff(facts: Facts) -> Answer | None:
+    """Staff vouch for the sender; what the account may write to still holds."""
+    if facts.release is None:
+        return None
+    queue = facts.release.queue
+    name = (("queue", queue.name),)
+    undecided = facts.match.kind in {MatchKind.CONFLICT, MatchKind.AMBIGUOUS}
+    if undecided and not facts.release.chosen:
+        return Answer(
+            Hold("account-undecided", queue.id),
+            "Several accounts come into question: choose the one that the mail is from.",
+        )
+    if facts.match.kind is MatchKind.INVALID_ACCOUNT:
+        return Answer(
+            Hold("account-invalid", queue.id),
+            "The account is invalid: make it valid, or choose another one.",
+        )
+    if facts.access is None:
+        return Answer(
+            OpenTicket("released", queue.id, Flag.STRANGER),
+            "Released by staff to %(queue)s, without a customer.",
+            name,
+        )
+    if not facts.access.may_write(queue.id):
+        return Answer(
+            Hold("queue-forbidden", queue.id),
+            "The account may not write to %(queue)s: give the right first, or choose another queue.",
+            name,
+        )
+    return Answer(OpenTicket("released", queue.id), "Released by staff to %(queue)s.", name)
+
+
+def portal_reply(facts: Facts) -> Answer | None:
+    """A reply in the portal to a ticket that may be seen and written to (row V3)."""
+    if facts.portal is None or facts.portal.ticket is None:
+        return None
+    ticket = facts.portal.ticket
+    if facts.access is None or not facts.access.may_reply(ticket):
+        return Answer(
+            Reject("queue-forbidden", replies.NOT_PERMITTED, ticket.queue_id),
+            "The account may not write to this ticket.",
+        )
+    if ticket.state is not TicketState.CLOSED:
+        return Answer(
+            AppendArticle("reply", ticket.id, ticket.queue_id, close=facts.portal.close),
+            "A reply to an open ticket of the account.",
+        )
+    return _reply_to_closed(facts)
+
+
+def _reply_to_closed(facts: Facts) -> Answer:
+    assert facts.portal is not None and facts.portal.ticket is not None
+    ticket = facts.portal.ticket
+    follow_up = facts.follow_up_of(ticket)
+    match follow_up:
+        case FollowUp.POSSIBLE:
+            return Answer(
+                AppendArticle(
+                    "reply-reopens",
+                    ticket.id,
+                    ticket.queue_id,
+                    reopen=not facts.portal.close,
+                    close=facts.portal.close,
+                ),
+                "A reply to a closed ticket; its queue lets it be opened again.",
+            )
+        case FollowUp.REJECT:
+            return Answer(
+                Reject("ticket-closed", replies.NOT_PERMITTED, ticket.queue_id),
+                "The ticket is closed, and its queue takes no replies to closed tickets.",
+            )
+        case FollowUp.NEW_TICKET:
+            return Answer(
+                OpenTicket("reply-to-closed", ticket.queue_id, linked_to=ticket.id),
+                "The ticket is closed; its queue wants a new ticket, linked to it.",
+            )
+        case _:
+            assert_never(follow_up)
+
+
+def portal_ticket(facts: Facts) -> Answer | None:
+    """A new ticket from the portal, only in a queue that may be written to (row V3)."""
+    if facts.portal is None:
+        return None
+    queue = facts.portal.queue
+    if queue is None or facts.access is None or not facts.access.may_write(queue.id):
+        return Answer(
+            Reject("queue-forbidden", replies.NOT_PERMITTED, queue.id if queue else None),
+            "The account may not write to this queue.",
+        )
+    return Answer(
+        OpenTicket("portal", queue.id),
+        "Written in the portal; the account may write to %(queue)s.",
+        (("queue", queue.name),),
+    )
+
+
+def unknown_recipient(facts: Facts) -> Answer | None:
+    """No queue has this address (any more)."""
+    if facts.known_recipient:
+        return None
+    return Answer(
+        Reject("unknown-recipient", replies.UNKNOWN_RECIPIENT),
+        "No valid queue has the address %(recipient)s.",
+        (("recipient", facts.recipient),),
+    )
+
+
+def too_many_hops(facts: Facts) -> Answer | None:
+    """A mail that goes in circles (threat L5)."""
+    if facts.hops <= MAX_HOPS:
+        return None
+    return Answer(
+        Reject("too-many-hops", replies.LOOP, _queue_id(facts)),
+        "%(hops)s servers have passed the mail on, more than %(limit)s: it goes in circles.",
+        (("hops", str(facts.hops)), ("limit", str(MAX_HOPS))),
+    )
+
+
+def own_address_from_outside(facts: Facts) -> Answer | None:
+    """Nobody outside writes with an address of ours (row V0, our own domain)."""
+    if not facts.sender.own_address:
+        return None
+    return Answer(
+        Reject("own-address", replies.NOT_PERMITTED, _queue_id(facts)),
+        "The sender %(address)s is an address of ours, but the mail comes from outside.",
+        (("address", facts.sender.address),),
+    )
+
+
+def unclear_sender(facts: Facts) -> Answer | None:
+    """Not exactly one clean From mailbox (row V0, malformed or multiple From)."""
+    if facts.sender.evidence is not Evidence.FAILED:
+        return None
+    if facts.strict:
+        return Answer(
+            Reject("sender-unclear", replies.NOT_PERMITTED, _queue_id(facts)), facts.sender.why
+        )
+    return Answer(Hold("sender-unclear", _queue_id(facts)), facts.sender.why)
+
+
+def delivery_report(facts: Facts) -> Answer | None:
+    """A report of a mail server (RFC 3464) opens no ticket."""
+    if not facts.delivery_report:
+        return None
+    return Answer(
+        Hold("delivery-report", _queue_id(facts)),
+        "A mail server's report about a mail that was sent, not a customer's mail.",
+    )
+
+
+def postmaster(facts: Facts) -> Answer | None:
+    """Mail to postmaster where no queue has that address: staff decide."""
+    if facts.queue is not None:
+        return None
+    return Answer(Hold("postmaster", None), "Mail to postmaster, which no queue has as an address.")
+
+
+def number_conflict(facts: Facts) -> Answer | None:
+    """The Kunden# contradicts the account of the address, or itself (row M5)."""
+    if facts.match.kind is not MatchKind.CONFLICT:
+        return None
+    return Answer(
+        Hold("number-conflict", _queue_id(facts)),
+        "The Kunden# in the mail (%(numbers)s) and the sender's account contradict each other.",
+        (("numbers", ", ".join(facts.match.numbers)),),
+    )
+
+
+def ambiguous_address(facts: Facts) -> Answer | None:
+    """Several accounts have the address, and no Kunden# settles it (row M7)."""
+    if facts.match.kind is not MatchKind.AMBIGUOUS:
+        return None
+    return Answer(
+        Hold("ambiguous-address", _queue_id(facts)),
+        "Several accounts have this address: %(logins)s.",
+        (("logins", ", ".join(account.login for account in facts.match.candidates)),),
+    )
+
+
+def invalid_account(facts: Facts) -> Answer | None:
+    """The account, or its customer, is not valid (row M8)."""
+    if facts.match.kind is not MatchKind.INVALID_ACCOUNT:
+        return None
+    because = "The account that the mail is from is invalid."
+    if facts.strict and facts.verified:
+        return Answer(
+            Reject("account-invalid", replies.NOT_PERMITTED, _queue_id(facts)), because
+        )
+    return Answer(Hold("account-invalid", _queue_id(facts)), because)
+
+
+def stranger(facts: Facts) -> Answer | None:
+    """Nobody we know: the queue's rule for strangers (row M6)."""
+    if facts.match.kind is not MatchKind.UNKNOWN or facts.queue is None:
+        return None
+    queue = facts.queue
+    match queue.strangers:
+        case StrangersRule.HOLD:
+            return Answer(
+                Hold("stranger", queue.id), "Nobody we know has the address of the sender."
+            )
+        case StrangersRule.REJECT:
+            return Answer(
+                Reject("stranger", replies.NOT_PERMITTED, queue.id),
+                "Nobody we know has the address of the sender, and %(queue)s refuses strangers.",
+                (("queue", queue.name),),
+            )
+        case StrangersRule.ACCEPT:
+            return Answer(
+                OpenTicket("stranger", queue.id, Flag.STRANGER),
+                "Nobody we know has the address of the sender, but %(queue)s is open to strangers.",
+                (("queue", queue.name),),
+            )
+        case _:
+            assert_never(queue.strangers)
+
+
+def number_from_unknown_address(facts: Facts) -> Answer | None:
+    """A Kunden# alone proves nothing (row M4)."""
+    if facts.match.kind is not MatchKind.NUMBER_ONLY:
+        return None
+    return Answer(
+        Hold("number-from-unknown-address", _queue_id(facts)),
+        "The mail names the Kunden# %(numbers)s, but the address is unknown there.",
+        (("numbers", ", ".join(facts.match.numbers)),),
+    )
+
+
+def unverified_known_domain(facts: Facts) -> Answer | None:
+    """A new address of a customer's domain must be verified (row M3 with V1)."""
+    if facts.match.kind is not MatchKind.KNOWN_DOMAIN or facts.verified:
+        return None
+    return Answer(
+        Hold("sender-not-verified", _queue_id(facts)),
+        "A new address in a domain of the customer, and the sender could not be verified.",
+    )
+
+
+def queue_forbidden(facts: Facts) -> Answer | None:
+    """The account may not write to the queue: the queue's rule for that (rows M1, M2, M3: no)."""
+    queue = facts.queue
+    if queue is None or (facts.access is not None and facts.access.may_write(queue.id)):
+        return None
+    name = (("queue", queue.name),)
+    forbidden = "The account may not write to %(queue)s."
+    if facts.match.kind is MatchKind.KNOWN_DOMAIN:
+        return Answer(Hold("queue-forbidden", queue.id), forbidden, name)
+    match queue.forbidden:
+        case ForbiddenRule.HOLD:
+            if facts.strict and facts.verified:
+                return Answer(
+                    Reject("queue-forbidden", replies.NOT_PERMITTED, queue.id), forbidden, name
+                )
+            return Answer(Hold("queue-forbidden", queue.id), forbidden, name)
+        case ForbiddenRule.REJECT:
+            return Answer(
+                Reject("queue-forbidden", replies.NOT_PERMITTED, queue.id), forbidden, name
+            )
+        case ForbiddenRule.FALLBACK:
+            return _fall_back(facts)
+        case _:
+            assert_never(queue.forbidden)
+
+
+def _fall_back(facts: Facts) -> Answer:
+    assert facts.queue is not None
+    organisation, wanted = facts.organisation, facts.queue
+    writable = facts.access.writable_queues if facts.access else ()
+    chosen = wanted.fallback_queue_id
+    target = chosen if chosen in writable else next(iter(writable), None)
+    if target is None:
+        return Answer(
+            Hold("queue-forbidden", wanted.id),
+            "The account may not write to %(queue)s, nor to any other queue.",
+            (("queue", wanted.name),),
+        )
+    return Answer(
+        OpenTicket("fallback", target, _flag(facts)),
+        "The account may not write to %(queue)s; filed in %(fallback)s, which it may write to.",
+        (("queue", wanted.name), ("fallback", organisation.queues[target].name)),
+    )
+
+
+def file_it(facts: Facts) -> Answer | None:
+    """A known sender, an allowed queue (rows M1, M2, M3: yes)."""
+    if facts.queue is None:
+        return None
+    return Answer(
+        OpenTicket("allowed", facts.queue.id, _flag(facts)),
+        "The account may write to %(queue)s.",
+        (("queue", facts.queue.name),),
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    released_by_staff,
+    portal_reply,
+    portal_ticket,
+    unknown_recipient,
+    too_many_hops,
+    own_address_from_outside,
+    unclear_sender,
+    delivery_report,
+    postmaster,
+    number_conflict,
+    ambiguous_address,
+    invalid_account,
+    stranger,
+    number_from_unknown_address,
+    unverified_known_domain,
+    queue_forbidden,
+    file_it,
+)
+
+
+def decide(facts: Facts, rules: tuple[Rule, ...] = RULES) -> Decision:
+    """Return the first answer of the rules, with the steps that explain it."""
+    for rule in rules:
+        answer = rule(facts)
+        if answer is not None:
+            step = Step(rule.__name__, _word(answer.outcome), answer.because, answer.values)
+            return Decision(answer.outcome, (*_what_was_found(facts), step))
+    raise AssertionError("the last rule answers whenever there is a queue")
+
+
+def _queue_id(facts: Facts) -> int | None:
+    return facts.queue.id if facts.queue else None
+
+
+def _flag(facts: Facts) -> Flag | None:
+    if facts.match.kind is MatchKind.KNOWN_DOMAIN:
+        return Flag.NEW_ADDRESS
+    if facts.unreadable:
+        return Flag.UNREADABLE
+    return None if facts.verified else Flag.SENDER_NOT_VERIFIED
+
+
+def _word(outcome: Outcome) -> str:
+    match outcome:
+        case OpenTicket():
+            return "open-ticket"
+        case AppendArticle():
+            return "append-article"
+        case Hold():
+            return "hold"
+        case Reject():
+            return "reject"
+        case _:
+            assert_never(outcome)
+
+
+_FOUND = {
+    MatchKind.ADDRESS: "The address belongs to %(login)s (Kunden# %(number)s).",
+    MatchKind.ADDRESS_AND_NUMBER: "Address and Kunden# agree on %(login)s (Kunden# %(number)s).",
+    MatchKind.KNOWN_DOMAIN: "The Kunden# and the domain of the address are those of %(number)s.",
+    MatchKind.NUMBER_ONLY: "The mail names the Kunden# %(number)s; the address is unknown.",
+    MatchKind.CONFLICT: "Address and Kunden# do not agree.",
+    MatchKind.UNKNOWN: "Neither the address nor a Kunden# is known.",
+    MatchKind.AMBIGUOUS: "Several accounts have the address.",
+    MatchKind.INVALID_ACCOUNT: "The account is invalid.",
+}
+
+
+def _what_was_found(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps before the rules: where to, who, and what they may do."""
+    steps = []
+    if facts.queue is not None:
+        steps.append(
+            Step(
+                "recipient",
+                facts.queue.name,
+                "%(recipient)s is an address of the queue %(queue)s.",
+                (("recipient", facts.recipient), ("queue", facts.queue.name)),
+            )
+        )
+    steps.append(Step("sender", facts.sender.evidence.value, facts.sender.why))
+    match = facts.match
+    account, customer = match.account, match.customer
+    number = account.customer_number if account else customer.number if customer else ""
+    found = (("login", account.login if account else ""), ("number", number))
+    steps.append(Step("identify", match.kind.value, _FOUND[match.kind], found))
+    if facts.access is not None and facts.queue is not None:
+        steps.append(_permission_step(facts))
+    return tuple(steps)
+
+
+def _permission_step(facts: Facts) -> Step:
+    assert facts.access is not None and facts.queue is not None
+    queue = facts.queue
+    access = facts.access.queues.get(queue.id)
+    if access is None:
+        return Step(
+            "permission",
+            "none",
+            "No permission in the group %(group)s of the queue %(queue)s.",
+            (("group", queue.group_name), ("queue", queue.name)),
+        )
+    return Step(
+        "permission",
+        access.permission.value,
+        "%(permission)s in %(queue)s through the group %(group)s (%(through)s).",
+        (
+            ("permission", access.permission.value),
+            ("queue", queue.name),
+            ("group", queue.group_name),
+            ("through", ", ".join(grant.through.value for grant in access.grants)),
+        ),
+    )
