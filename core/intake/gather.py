@@ -153,9 +153,7 @@ def _match(
     customers: Mapping[str, CustomerFacts],
 ) -> Match:
     address = item.sender.address
-    return identify(
-        accounts.get(address, ()), item.claims, customers, address.rpartition("@")[2]
-    )
+    return identify(accounts.get(address, ()), item.claims, customers, address.rpartition("@")[2])
 
 
 def _facts(
@@ -185,9 +183,7 @@ def _facts(
 def _subject(match: Match) -> Subject:
     if match.account is not None:
         account = match.account
-        return Subject(
-            account.customer_user_id, account.customer_id, account.sees_customer_tickets
-        )
+        return Subject(account.customer_user_id, account.customer_id, account.sees_customer_tickets)
     return Subject(None, match.customer.customer_id if match.customer else 0)
 
 

@@ -223,9 +223,7 @@ def invalid_account(facts: Facts) -> Answer | None:
         return None
     because = "The account that the mail is from is invalid."
     if facts.strict and facts.verified:
-        return Answer(
-            Reject("account-invalid", replies.NOT_PERMITTED, _queue_id(facts)), because
-        )
+        return Answer(Reject("account-invalid", replies.NOT_PERMITTED, _queue_id(facts)), because)
     return Answer(Hold("account-invalid", _queue_id(facts)), because)
 
 
