@@ -48,8 +48,7 @@ def runtime_distributions() -> dict[str, Distribution]:
 def licences(package: Distribution) -> Iterator[frozenset[str]]:
     """Give the licences to choose from, each as the set of all that then apply."""
     metadata = package.metadata
-    expression = metadata.get("License-Expression")
-    if expression:
+    for expression in metadata.get_all("License-Expression", []):
         for choice in expression.split(" OR "):
             yield frozenset(choice.strip("()").split(" AND "))
         return
@@ -57,7 +56,7 @@ def licences(package: Distribution) -> Iterator[frozenset[str]]:
         line.rpartition(" :: ")[2]
         for line in metadata.get_all("Classifier", [])
         if line.startswith("License ::") and not line.endswith("OSI Approved")
-    ] or [metadata.get("License", "").strip()]
+    ] or metadata.get_all("License", ["none named"])
     yield frozenset(SPDX.get(name, name) for name in stated)
 
 
