@@ -61,13 +61,9 @@ class Organisation:
             base_key = address_key(base) if tag is not None else None
             if base_key and (queue := self.queue_by_address.get(base_key)):
                 return Route(queue, tag) if queue.valid else None
-        local, _at, domain = recipient.lower().rpartition("@")
-        if recipient.lower() == POSTMASTER or (
-            local == POSTMASTER
-            and (address_key(recipient) or "").rpartition("@")[2] in self.own_domains
-        ):
-            return Route(None, None)
-        return None
+        local, _at, domain = (key or recipient.lower()).rpartition("@")
+        is_ours = domain in self.own_domains and local == POSTMASTER
+        return Route(None, None) if is_ours or recipient.lower() == POSTMASTER else None
 
 
 @dataclass(frozen=True, slots=True)

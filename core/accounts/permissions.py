@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from typing import Protocol
 
 from sqlalchemy import ColumnElement, and_, false, or_, select, true, union_all
 from sqlalchemy.orm import Session
@@ -45,6 +46,17 @@ class QueueAccess:
     grants: tuple[Grant, ...]
 
 
+class OwnedTicket(Protocol):
+    """What a permission depends on of a ticket."""
+
+    @property
+    def queue_id(self) -> int: ...
+    @property
+    def customer_user_id(self) -> int | None: ...
+    @property
+    def customer_id(self) -> int | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """Who asks, and what they may do in each queue they may see at all.
@@ -71,7 +83,7 @@ class Access:
         """Ids of the queues that may be written to, in the order of their names."""
         return tuple(queue_id for queue_id in self.queues if self.may_write(queue_id))
 
-    def may_see_ticket(self, ticket: Ticket) -> bool:
+    def may_see_ticket(self, ticket: OwnedTicket) -> bool:
         """Whether this ticket may be seen: queue allowed, and own or the customer's."""
         if not self.may_see(ticket.queue_id):
             return False
@@ -79,7 +91,7 @@ class Access:
             return True
         return self.sees_customer_tickets and ticket.customer_id == self.customer_id
 
-    def may_reply(self, ticket: Ticket) -> bool:
+    def may_reply(self, ticket: OwnedTicket) -> bool:
         """Whether the ticket may be written to: it may be seen and its queue written to."""
         return self.may_see_ticket(ticket) and self.may_write(ticket.queue_id)
 

@@ -213,15 +213,15 @@ def _accounts_by_address(session: Session, keys: set[str]) -> dict[str, list[Acc
     if not keys:
         return found
     statement = (
-        select(*_ACCOUNT, valid_account(), CustomerUserAddress.address_key)
+        select(CustomerUserAddress.address_key, *_ACCOUNT, valid_account())
         .select_from(CustomerUserAddress)
         .join(CustomerUser, CustomerUser.id == CustomerUserAddress.customer_user_id)
         .join(Customer, Customer.id == CustomerUser.customer_id)
         .where(CustomerUserAddress.address_key.in_(keys))
         .order_by(CustomerUser.id)
     )
-    for *account, key in session.execute(statement):
-        found[key].append(AccountFacts(*account))
+    for row in session.execute(statement):
+        found[row[0]].append(AccountFacts(*row[1:]))
     return found
 
 

@@ -63,7 +63,7 @@ def released_by_staff(facts: Facts) -> Answer | None:
     if not facts.access.may_write(queue.id):
         return Answer(
             Hold("queue-forbidden", queue.id),
-            "The account may not write to %(queue)s: give the right first, or choose another queue.",
+            "The account may not write to %(queue)s: give it the right, or choose another queue.",
             name,
         )
     return Answer(OpenTicket("released", queue.id), "Released by staff to %(queue)s.", name)

@@ -1,0 +1,290 @@
+"""The decision table: table D of the threat model, row by row, and the order of the rules."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from core.intake import replies, rules
+from core.intake.decision import AppendArticle, Hold, OpenTicket, Outcome, Reject
+from core.intake.facts import Facts, PortalFacts, ReleaseFacts, TicketFacts
+from core.intake.identify import Match, MatchKind
+from core.words import (
+    Evidence,
+    Flag,
+    FollowUp,
+    ForbiddenRule,
+    Permission,
+    SenderPolicy,
+    StrangersRule,
+    TicketState,
+)
+from tests.intake.facts import (
+    ANNA,
+    BEN,
+    FACTS,
+    MUSTER,
+    ORGANISATION,
+    SALES,
+    SUPPORT,
+    access,
+    with_evidence,
+    with_policy,
+    with_queue,
+)
+
+RW, RO = Permission.RW, Permission.RO
+OPEN, BALANCED, STRICT = SenderPolicy.OPEN, SenderPolicy.BALANCED, SenderPolicy.STRICT
+
+NEUTRAL = with_evidence(FACTS, Evidence.NEUTRAL)
+FORBIDDEN = replace(FACTS, access=access(Technik=RW))
+FORBIDDEN_NEUTRAL = with_evidence(FORBIDDEN, Evidence.NEUTRAL)
+NOWHERE = replace(FACTS, access=access())
+
+
+def matched(facts: Facts, kind: MatchKind, **fields: object) -> Facts:
+    """Return the facts with another match; nobody's access unless it is Anna's."""
+    match = Match(kind, **fields)  # type: ignore[arg-type]  # rows name real fields
+    own = facts.access if match.account is ANNA and kind is not MatchKind.INVALID_ACCOUNT else None
+    return replace(facts, match=match, access=own)
+
+
+STRANGER = matched(FACTS, MatchKind.UNKNOWN)
+STRANGER_NEUTRAL = with_evidence(STRANGER, Evidence.NEUTRAL)
+KNOWN_DOMAIN = replace(
+    matched(FACTS, MatchKind.KNOWN_DOMAIN, customer=MUSTER), access=access(Vertrieb=RW)
+)
+NUMBER_ONLY = matched(FACTS, MatchKind.NUMBER_ONLY, customer=MUSTER, numbers=("K-1000",))
+CONFLICT = matched(FACTS, MatchKind.CONFLICT, candidates=(ANNA,), numbers=("K-2000",))
+AMBIGUOUS = matched(FACTS, MatchKind.AMBIGUOUS, candidates=(ANNA, BEN))
+INVALID = matched(FACTS, MatchKind.INVALID_ACCOUNT, account=replace(ANNA, valid=False))
+FAILED = with_evidence(FACTS, Evidence.FAILED)
+OWN = replace(FAILED, sender=replace(FAILED.sender, own_address=True))
+POSTMASTER = replace(FACTS, queue=None, recipient="postmaster")
+
+TICKET = TicketFacts(7, "public", SALES.id, ANNA.customer_user_id, 1, TicketState.OPEN)
+
+
+def portal(
+    facts: Facts = FACTS,
+    ticket: TicketFacts | None = None,
+    queue: object = None,
+    *,
+    close: bool = False,
+) -> Facts:
+    """Return the facts of a portal submission: a reply to a ticket or a new one in a queue."""
+    asked = PortalFacts(queue, ticket, close)  # type: ignore[arg-type]  # QueueFacts or None
+    return replace(
+        with_evidence(facts, Evidence.PORTAL), queue=None, known_recipient=False, portal=asked
+    )
+
+
+def closed(follow_up: FollowUp, *, close: bool = False) -> Facts:
+    """Return a reply to a closed ticket of a queue with this follow-up rule."""
+    facts = with_queue(FACTS, follow_up=follow_up)
+    return portal(facts, replace(TICKET, state=TicketState.CLOSED), close=close)
+
+
+def released(facts: Facts, *, chosen: bool = False) -> Facts:
+    """Return the facts of a held mail that staff release to its queue."""
+    return replace(facts, release=ReleaseFacts(SALES, chosen))
+
+
+def refused(reason: str, reply: object = replies.NOT_PERMITTED) -> Outcome:
+    """Return the refusal for the default queue."""
+    return Reject(reason, reply, SALES.id)  # type: ignore[arg-type]  # a Reply
+
+
+FILED = OpenTicket("allowed", SALES.id)
+FLAGGED = OpenTicket("allowed", SALES.id, Flag.SENDER_NOT_VERIFIED)
+
+
+def held(reason: str) -> Outcome:
+    """Return the hold at the default queue."""
+    return Hold(reason, SALES.id)
+
+
+TABLE: list[tuple[str, Facts, Outcome]] = [
+    # V2 and V1, known account, queue allowed
+    ("verified, allowed", FACTS, FILED),
+    ("verified, allowed, strict", with_policy(FACTS, STRICT), FILED),
+    ("neutral, allowed", NEUTRAL, FLAGGED),
+    ("neutral, allowed, strict", with_policy(NEUTRAL, STRICT), FLAGGED),
+    ("neutral, allowed, open", with_policy(NEUTRAL, OPEN), FILED),
+    ("address and number", matched(FACTS, MatchKind.ADDRESS_AND_NUMBER, account=ANNA), FILED),
+    ("unreadable but allowed", replace(FACTS, unreadable=True),
+     OpenTicket("allowed", SALES.id, Flag.UNREADABLE)),
+    # queue not allowed
+    ("verified, forbidden", FORBIDDEN, held("queue-forbidden")),
+    ("neutral, forbidden", FORBIDDEN_NEUTRAL, held("queue-forbidden")),
+    ("read-only is forbidden", replace(FACTS, access=access(Vertrieb=RO)), held("queue-forbidden")),
+    ("verified, forbidden, strict", with_policy(FORBIDDEN, STRICT), refused("queue-forbidden")),
+    ("neutral, forbidden, strict", with_policy(FORBIDDEN_NEUTRAL, STRICT), held("queue-forbidden")),
+    ("neutral, forbidden, open", with_policy(FORBIDDEN_NEUTRAL, OPEN), held("queue-forbidden")),
+    ("forbidden=reject", with_queue(FORBIDDEN, forbidden=ForbiddenRule.REJECT),
+     refused("queue-forbidden")),
+    ("forbidden=reject, neutral", with_queue(FORBIDDEN_NEUTRAL, forbidden=ForbiddenRule.REJECT),
+     refused("queue-forbidden")),
+    ("forbidden=fallback", with_queue(FORBIDDEN, forbidden=ForbiddenRule.FALLBACK),
+     OpenTicket("fallback", SUPPORT.id)),
+    ("forbidden=fallback, neutral",
+     with_queue(FORBIDDEN_NEUTRAL, forbidden=ForbiddenRule.FALLBACK),
+     OpenTicket("fallback", SUPPORT.id, Flag.SENDER_NOT_VERIFIED)),
+    ("forbidden=fallback, the queue's choice",
+     with_queue(replace(FORBIDDEN, access=access(Technik=RW, Rechnung=RW)),
+                forbidden=ForbiddenRule.FALLBACK, fallback_queue_id=3),
+     OpenTicket("fallback", 3)),
+    ("forbidden=fallback, the queue's choice is forbidden too",
+     with_queue(FORBIDDEN, forbidden=ForbiddenRule.FALLBACK, fallback_queue_id=3),
+     OpenTicket("fallback", SUPPORT.id)),
+    ("forbidden=fallback, nowhere to go", with_queue(NOWHERE, forbidden=ForbiddenRule.FALLBACK),
+     held("queue-forbidden")),
+    # M3: number and confirmed domain
+    ("known domain, verified", KNOWN_DOMAIN, OpenTicket("allowed", SALES.id, Flag.NEW_ADDRESS)),
+    ("known domain, neutral", with_evidence(KNOWN_DOMAIN, Evidence.NEUTRAL),
+     held("sender-not-verified")),
+    ("known domain, neutral, open", with_policy(with_evidence(KNOWN_DOMAIN, Evidence.NEUTRAL), OPEN),
+     OpenTicket("allowed", SALES.id, Flag.NEW_ADDRESS)),
+    ("known domain, forbidden",
+     with_queue(replace(KNOWN_DOMAIN, access=access()), forbidden=ForbiddenRule.REJECT),
+     held("queue-forbidden")),
+    # M4 to M8
+    ("number only", NUMBER_ONLY, held("number-from-unknown-address")),
+    ("number only, open", with_policy(NUMBER_ONLY, OPEN), held("number-from-unknown-address")),
+    ("conflict", CONFLICT, held("number-conflict")),
+    ("ambiguous", AMBIGUOUS, held("ambiguous-address")),
+    ("invalid account", INVALID, held("account-invalid")),
+    ("invalid account, strict", with_policy(INVALID, STRICT), refused("account-invalid")),
+    ("invalid account, neutral, strict",
+     with_policy(with_evidence(INVALID, Evidence.NEUTRAL), STRICT), held("account-invalid")),
+    # strangers
+    ("stranger", STRANGER, held("stranger")),
+    ("stranger, neutral", STRANGER_NEUTRAL, held("stranger")),
+    ("strangers=reject", with_queue(STRANGER, strangers=StrangersRule.REJECT), refused("stranger")),
+    ("strangers=reject, neutral", with_queue(STRANGER_NEUTRAL, strangers=StrangersRule.REJECT),
+     refused("stranger")),
+    ("strangers=accept", with_queue(STRANGER, strangers=StrangersRule.ACCEPT),
+     OpenTicket("stranger", SALES.id, Flag.STRANGER)),
+    ("strangers=accept, neutral", with_queue(STRANGER_NEUTRAL, strangers=StrangersRule.ACCEPT),
+     OpenTicket("stranger", SALES.id, Flag.STRANGER)),
+    # V0
+    ("unclear sender", FAILED, held("sender-unclear")),
+    ("unclear sender, open", with_policy(FAILED, OPEN), held("sender-unclear")),
+    ("unclear sender, strict", with_policy(FAILED, STRICT), refused("sender-unclear")),
+    ("own address", OWN, refused("own-address")),
+    ("own address, open", with_policy(OWN, OPEN), refused("own-address")),
+    # before any sender
+    ("unknown recipient", replace(FACTS, known_recipient=False, queue=None),
+     Reject("unknown-recipient", replies.UNKNOWN_RECIPIENT)),
+    ("50 hops", replace(FACTS, hops=50), FILED),
+    ("51 hops", replace(FACTS, hops=51), refused("too-many-hops", replies.LOOP)),
+    ("delivery report", replace(FACTS, delivery_report=True), held("delivery-report")),
+    ("postmaster", POSTMASTER, Hold("postmaster", None)),
+    # V3: portal
+    ("portal, allowed", portal(queue=SALES), OpenTicket("portal", SALES.id)),
+    ("portal, forbidden", portal(queue=SUPPORT),
+     Reject("queue-forbidden", replies.NOT_PERMITTED, SUPPORT.id)),
+    ("portal, no such queue", portal(), Reject("queue-forbidden", replies.NOT_PERMITTED)),
+    ("portal, invalid account", portal(INVALID, queue=SALES), refused("queue-forbidden")),
+    ("portal reply", portal(ticket=TICKET), AppendArticle("reply", 7, SALES.id)),
+    ("portal reply and close", portal(ticket=TICKET, close=True),
+     AppendArticle("reply", 7, SALES.id, close=True)),
+    ("portal reply, read-only", portal(replace(FACTS, access=access(Vertrieb=RO)), TICKET),
+     refused("queue-forbidden")),
+    ("portal reply, foreign ticket",
+     portal(ticket=replace(TICKET, customer_user_id=BEN.customer_user_id)),
+     refused("queue-forbidden")),
+    ("portal reply, closed, possible", closed(FollowUp.POSSIBLE),
+     AppendArticle("reply-reopens", 7, SALES.id, reopen=True)),
+    ("portal reply, closed, stays closed", closed(FollowUp.POSSIBLE, close=True),
+     AppendArticle("reply-reopens", 7, SALES.id, close=True)),
+    ("portal reply, closed, reject", closed(FollowUp.REJECT), refused("ticket-closed")),
+    ("portal reply, closed, new ticket", closed(FollowUp.NEW_TICKET),
+     OpenTicket("reply-to-closed", SALES.id, linked_to=7)),
+    # release by staff: the sender is vouched for, the permission is not
+    ("release, allowed", released(FACTS), OpenTicket("released", SALES.id)),
+    ("release, forbidden", released(FORBIDDEN), held("queue-forbidden")),
+    ("release, stranger", released(STRANGER), OpenTicket("released", SALES.id, Flag.STRANGER)),
+    ("release, conflict", released(CONFLICT), held("account-undecided")),
+    ("release, ambiguous", released(AMBIGUOUS), held("account-undecided")),
+    ("release, account chosen", released(FACTS, chosen=True), OpenTicket("released", SALES.id)),
+    ("release, invalid account", released(INVALID), held("account-invalid")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
+def test_table_d(facts: Facts, expected: Outcome) -> None:
+    assert rules.decide(facts).outcome == expected
+
+
+# What makes each rule answer, applied to any facts: for the rows of rule pairs.
+TRIGGERS: dict[rules.Rule, Callable[[Facts], Facts]] = {
+    rules.released_by_staff: released,
+    rules.portal_reply: lambda facts: replace(
+        facts, portal=PortalFacts(facts.queue or SALES, TICKET, False)
+    ),
+    rules.portal_ticket: lambda facts: replace(
+        facts, portal=facts.portal or PortalFacts(SALES, None, False)
+    ),
+    rules.unknown_recipient: lambda facts: replace(facts, known_recipient=False),
+    rules.too_many_hops: lambda facts: replace(facts, hops=51),
+    rules.own_address_from_outside: lambda facts: replace(
+        facts, sender=replace(facts.sender, own_address=True)
+    ),
+    rules.unclear_sender: lambda facts: with_evidence(facts, Evidence.FAILED),
+    rules.delivery_report: lambda facts: replace(facts, delivery_report=True),
+    rules.postmaster: lambda facts: replace(facts, queue=None),
+    rules.number_conflict: lambda facts: replace(facts, match=CONFLICT.match),
+    rules.ambiguous_address: lambda facts: replace(facts, match=AMBIGUOUS.match),
+    rules.invalid_account: lambda facts: replace(facts, match=INVALID.match),
+    rules.stranger: lambda facts: replace(facts, match=STRANGER.match),
+    rules.number_from_unknown_address: lambda facts: replace(facts, match=NUMBER_ONLY.match),
+    rules.unverified_known_domain: lambda facts: with_evidence(
+        replace(facts, match=KNOWN_DOMAIN.match), Evidence.NEUTRAL
+    ),
+    rules.queue_forbidden: lambda facts: replace(facts, access=None),
+    rules.file_it: lambda facts: facts,
+}
+
+# A message has one match, so no facts make both rules of these pairs answer.
+EXCLUSIVE = {
+    (rules.number_conflict, rules.ambiguous_address),
+    (rules.ambiguous_address, rules.invalid_account),
+    (rules.invalid_account, rules.stranger),
+    (rules.stranger, rules.number_from_unknown_address),
+    (rules.number_from_unknown_address, rules.unverified_known_domain),
+}
+
+
+def test_every_rule_is_in_the_table() -> None:
+    assert tuple(TRIGGERS) == rules.RULES
+    answered = {rules.decide(row[1]).steps[-1].rule for row in TABLE}
+    assert answered == {rule.__name__ for rule in rules.RULES}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [pair for pair in pairwise(rules.RULES) if pair not in EXCLUSIVE],
+    ids=lambda rule: rule.__name__,
+)
+def test_the_earlier_of_two_rules_wins(first: rules.Rule, second: rules.Rule) -> None:
+    both = TRIGGERS[first](TRIGGERS[second](FACTS))
+    assert first(both) is not None
+    assert second(both) is not None
+    assert rules.decide(both).steps[-1].rule == first.__name__
+    swapped = tuple(
+        second if rule is first else first if rule is second else rule for rule in rules.RULES
+    )
+    assert rules.decide(both, swapped).steps[-1].rule == second.__name__
+
+
+def test_a_refusal_never_tells_why() -> None:
+    texts = {row[2].reply.text for row in TABLE if isinstance(row[2], Reject)}
+    assert not any("anna" in text or "K-" in text or "Vertrieb" in text for text in texts)
+
+
+def test_the_organisation_of_the_rows_is_the_default() -> None:
+    assert ORGANISATION.settings.sender_policy is BALANCED

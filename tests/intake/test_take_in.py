@@ -1,0 +1,303 @@
+"""``take_in`` against real databases: what is stored for each outcome, and what never is twice."""
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import event, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from core.db import Database
+from core.intake import pipeline, submission
+from core.intake.incoming import Incoming, Receipt
+from core.intake.pipeline import take_in
+from core.models import (
+    Article,
+    Attachment,
+    AuditEvent,
+    CustomerUser,
+    Delivery,
+    Mail,
+    RawMail,
+    Ticket,
+    TicketLink,
+)
+from core.words import DecisionKind, Flag, HeldState, TicketState
+from tests.intake.firm import a_firm
+from tests.intake.mails import a_mail
+
+OPEN = {"sender_policy": "open"}
+
+
+def taken(database: Database, *mails: Incoming) -> list[Receipt]:
+    """Take the mails in, as one batch."""
+    with database.write() as session:
+        return take_in(session, mails)
+
+
+def count(database: Database, model: type) -> int:
+    """Return the number of rows."""
+    with database.read() as session:
+        return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def test_a_known_sender_in_an_allowed_queue_opens_a_ticket(database: Database) -> None:
+    firm = a_firm(database, **OPEN)
+    receipt = taken(database, a_mail())[0]
+    part = receipt.recipients[0]
+    assert part.decision is DecisionKind.OPEN_TICKET
+    assert str(receipt.reply) == f"250 2.0.0 Accepted as {receipt.reference}"
+    with database.read() as session:
+        ticket = session.get_one(Ticket, part.ticket_id)
+        assert ticket.queue_id == firm.queues["Vertrieb"]
+        assert ticket.customer_user_id == firm.customer_users["anna"]
+        assert ticket.customer_id == firm.customers["K-1000"]
+        assert (ticket.state, ticket.flag, ticket.subject) == (TicketState.NEW, None, "Frage")
+        article = ticket.articles[0]
+        assert article.text.startswith("Guten Tag,\n\nbitte rufen Sie zurück.")
+        assert article.visible
+        mail = session.scalars(select(Mail)).one()
+        assert mail.raw is not None
+        assert mail.raw.content == a_mail().raw
+        event = session.scalars(select(AuditEvent).where(AuditEvent.object_kind == "ticket")).one()
+        assert (event.action, event.object_id, event.actor_name) == (
+            "created",
+            ticket.id,
+            "anna@muster.example",
+        )
+
+
+def test_a_forbidden_queue_holds_the_mail_and_opens_nothing(database: Database) -> None:
+    a_firm(database, **OPEN)
+    part = taken(database, a_mail(to="rechnung@example.org"))[0].recipients[0]
+    assert (part.decision, part.reason) == (DecisionKind.HOLD, "queue-forbidden")
+    assert part.reply.code == 250
+    assert count(database, Ticket) == 0
+    with database.read() as session:
+        delivery = session.scalars(select(Delivery)).one()
+        assert delivery.held is HeldState.WAITING
+        assert [step["rule"] for step in delivery.trace] == [
+            "recipient",
+            "sender",
+            "identify",
+            "permission",
+            "queue_forbidden",
+        ]
+
+
+def test_read_permission_is_not_enough(database: Database) -> None:
+    a_firm(database, **OPEN)
+    part = taken(database, a_mail(to="technik@example.org", sender="bert@muster.example"))[0]
+    assert part.recipients[0].reason == "queue-forbidden"
+
+
+def test_a_refused_mail_is_logged_without_its_bytes(database: Database) -> None:
+    a_firm(database, **OPEN)
+    receipt = taken(database, a_mail(sender="me@example.org"))[0]
+    assert str(receipt.reply).startswith("550 5.7.1 ")
+    assert (count(database, Mail), count(database, Delivery), count(database, RawMail)) == (1, 1, 0)
+
+
+def test_neutral_senders_are_flagged_unless_the_policy_is_open(database: Database) -> None:
+    a_firm(database)
+    part = taken(database, a_mail())[0].recipients[0]
+    with database.read() as session:
+        ticket = session.get_one(Ticket, part.ticket_id)
+        assert ticket.flag is Flag.SENDER_NOT_VERIFIED
+        assert ticket.articles[0].flag is Flag.SENDER_NOT_VERIFIED
+
+
+def test_two_queues_give_two_linked_tickets_each_with_its_own_decision(database: Database) -> None:
+    a_firm(database, **OPEN)
+    to = ("vertrieb@example.org", "technik@example.org", "rechnung@example.org")
+    receipt = taken(database, a_mail(to=to))[0]
+    assert [part.decision for part in receipt.recipients] == [
+        DecisionKind.OPEN_TICKET,
+        DecisionKind.OPEN_TICKET,
+        DecisionKind.HOLD,
+    ]
+    assert count(database, RawMail) == 1
+    with database.read() as session:
+        link = session.scalars(select(TicketLink)).one()
+        assert {link.ticket_id, link.other_id} == {
+            part.ticket_id for part in receipt.recipients[:2]
+        }
+
+
+def test_two_addresses_of_one_queue_give_one_ticket(database: Database) -> None:
+    a_firm(database, **OPEN)
+    to = ("vertrieb@example.org", "vertrieb+extra@example.org")
+    receipt = taken(database, a_mail(to=to))[0]
+    assert receipt.recipients[0].ticket_id == receipt.recipients[1].ticket_id
+    assert (count(database, Ticket), count(database, Delivery)) == (1, 2)
+
+
+def test_a_redelivery_is_acknowledged_and_makes_nothing(database: Database) -> None:
+    a_firm(database, **OPEN)
+    first = taken(database, a_mail())[0]
+    again = taken(
+        database, a_mail(headers="Received: from relay by mx; Tue, 24 Nov 2026 10:00:00 +0100\r\n")
+    )[0]
+    assert again.recipients[0].duplicate
+    assert again.reference == first.reference
+    assert again.recipients[0].ticket_id == first.recipients[0].ticket_id
+    assert (count(database, Ticket), count(database, Mail)) == (1, 1)
+    with database.read() as session:
+        assert session.scalars(select(Delivery)).one().duplicates == 1
+
+
+def test_a_redelivery_within_one_batch(database: Database) -> None:
+    a_firm(database, **OPEN)
+    first, again = taken(database, a_mail(), a_mail())
+    assert again.reference == first.reference
+    assert [first.recipients[0].duplicate, again.recipients[0].duplicate] == [False, True]
+    assert count(database, Ticket) == 1
+
+
+def test_the_same_message_id_with_other_content_is_another_mail(database: Database) -> None:
+    a_firm(database, **OPEN)
+    taken(database, a_mail("eins\r\n"), a_mail("zwei\r\n"))
+    assert count(database, Ticket) == 2
+
+
+def test_a_guessed_message_id_does_not_suppress_the_real_mail(database: Database) -> None:
+    a_firm(database, **OPEN)
+    taken(database, a_mail("x", sender="evil@elsewhere.example"), a_mail("x"))
+    assert count(database, Ticket) == 1
+
+
+@pytest.mark.parametrize(
+    ("mail", "matched_by", "reason"),
+    [
+        (a_mail(), "address", "allowed"),
+        (a_mail("Kunden-Nr.: K-1000\r\n"), "address+number", "allowed"),
+        (a_mail("Kundennummer K-2000\r\n"), "none", "number-conflict"),
+        (a_mail("> Kundennummer K-2000\r\nja\r\n"), "address", "allowed"),
+        (a_mail(to="vertrieb+K-1000@example.org"), "address+number", "allowed"),
+        (a_mail(to="vertrieb+K-2000@example.org"), "none", "number-conflict"),
+        (a_mail(subject="Kunden# K-1000 Angebot"), "address+number", "allowed"),
+        (a_mail(headers="X-Kundennummer: K-1000\r\n"), "address+number", "allowed"),
+        (a_mail(sender="neu@muster.example", subject="Kunden# K-1000"), "domain", "allowed"),
+        (a_mail(sender="neu@evil.example", subject="Kunden# K-1000"), "number",
+         "number-from-unknown-address"),
+        (a_mail(sender="neu@muster.example"), "none", "stranger"),
+        (a_mail(sender="gone@acme.example"), "address", "account-invalid"),
+        (a_mail(sender="ANNA@MUSTER.EXAMPLE"), "address", "allowed"),
+    ],
+)  # fmt: skip
+def test_matching(sqlite_database: Database, mail: Incoming, matched_by: str, reason: str) -> None:
+    a_firm(sqlite_database, **OPEN)
+    part = taken(sqlite_database, mail)[0].recipients[0]
+    assert part.reason == reason
+    with sqlite_database.read() as session:
+        assert session.scalars(select(Delivery.matched_by)).one() == matched_by
+
+
+def test_text_that_a_database_refuses_is_filed_all_the_same(database: Database) -> None:
+    a_firm(database, **OPEN)
+    raw = a_mail().raw.replace(b"bitte", b"NUL \x00 bitte").replace(b"Frage", b"\xed\xa0\x80\x00")
+    receipts = taken(database, replace(a_mail(), raw=raw), a_mail())
+    assert [part.recipients[0].decision for part in receipts] == [DecisionKind.OPEN_TICKET] * 2
+
+
+def test_a_message_that_breaks_recording_is_held_and_the_others_are_filed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_firm(database, **OPEN)
+    honest = pipeline.decide
+
+    def breaks(facts: object) -> object:
+        if facts.recipient == "technik@example.org":  # type: ignore[attr-defined]  # Facts
+            raise RuntimeError("forced by the test")
+        return honest(facts)  # type: ignore[arg-type]  # Facts
+
+    monkeypatch.setattr(pipeline, "decide", breaks)
+    good, bad = taken(database, a_mail(), a_mail(to="technik@example.org"))
+    assert good.recipients[0].decision is DecisionKind.OPEN_TICKET
+    assert (bad.recipients[0].decision, bad.recipients[0].reason) == (
+        DecisionKind.HOLD,
+        "unreadable",
+    )
+    with database.read() as session:
+        held = session.scalars(select(Delivery).where(Delivery.held == "waiting")).one()
+        assert held.mail.raw is not None
+        assert held.mail.raw.content == a_mail(to="technik@example.org").raw
+
+
+def test_a_portal_ticket_goes_the_same_way(database: Database) -> None:
+    firm = a_firm(database)
+    with database.write() as session:
+        anna = session.get_one(CustomerUser, firm.customer_users["anna"])
+        files = [submission.Upload("Ürgent.pdf", "application/pdf", b"%PDF")]
+        asked = [
+            submission.new_ticket(anna, firm.queues["Technik"], "Hallo", "Text", files, "nonce"),
+            submission.new_ticket(anna, firm.queues["Technik"], "Hallo", "Text", files, "nonce"),
+            submission.new_ticket(anna, firm.queues["Rechnung"], "Hallo", "Text"),
+        ]
+        filed, _again, forbidden = take_in(session, asked)
+    assert filed.recipients[0].decision is DecisionKind.OPEN_TICKET
+    assert forbidden.recipients[0].decision is DecisionKind.REJECT
+    assert count(database, Ticket) == 1
+    with database.read() as session:
+        attachment = session.scalars(select(Attachment)).one()
+        assert (attachment.filename, attachment.size) == ("Ürgent.pdf", 4)
+
+
+def test_portal_replies_reopen_and_close(database: Database) -> None:
+    firm = a_firm(database)
+    states = []
+    with database.write() as session:
+        anna = session.get_one(CustomerUser, firm.customer_users["anna"])
+        new = submission.new_ticket(anna, firm.queues["Technik"], "Hallo", "Text")
+        ticket = session.get_one(Ticket, take_in(session, [new])[0].recipients[0].ticket_id)
+        for text_, close in (("fertig", True), ("doch nicht", False)):
+            take_in(session, [submission.reply(anna, ticket, text_, close=close)])
+            session.refresh(ticket)
+            states.append(ticket.state)
+    assert states == [TicketState.CLOSED, TicketState.OPEN]
+    assert count(database, Article) == 3
+
+
+def test_a_group_taken_away_before_the_commit_counts(database: Database) -> None:
+    firm = a_firm(database, **OPEN)
+    with database.write() as session:
+        session.execute(
+            text("UPDATE groups SET valid = :no WHERE id = :id"),
+            {"no": False, "id": firm.groups["vertrieb"]},
+        )
+    part = taken(database, a_mail())[0].recipients[0]
+    assert part.decision is DecisionKind.REJECT  # the queue is invalid with its group
+    assert str(part.reply) == "550 5.1.1 No such address here"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM customer_users",
+        "DELETE FROM customers",
+        "DELETE FROM tickets",
+        "DELETE FROM audit_events",
+        "UPDATE audit_events SET action = 'x'",
+    ],
+)
+def test_what_the_database_itself_refuses(database: Database, statement: str) -> None:
+    a_firm(database, **OPEN)
+    taken(database, a_mail())
+    with pytest.raises(DBAPIError, match="never"), database.write() as session:
+        session.execute(text(statement))
+
+
+def test_statements_do_not_grow_with_the_batch(database: Database) -> None:
+    a_firm(database, **OPEN)
+    counts = []
+    for size in (2, 20):
+        mails = [a_mail(f"{size}-{n}", message_id=f"<{size}-{n}@x>") for n in range(size)]
+        statements: list[str] = []
+
+        def note(*args: object, seen: list[str] = statements) -> None:
+            seen.append(str(args[2]))
+
+        event.listen(database.writer, "before_cursor_execute", note)
+        taken(database, *mails)
+        event.remove(database.writer, "before_cursor_execute", note)
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
