@@ -1,0 +1,190 @@
+"""Mail addresses: their comparison key, sub-addresses, the envelope's grammar and the From field.
+
+Written against RFC 5321 and RFC 5322 where they are unambiguous; whatever is unusual counts as
+malformed, because an address here decides whose mail it is.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.header import decode_header, make_header
+from functools import lru_cache
+
+import idna
+from email_validator import EmailNotValidError, validate_email
+
+from core.errors import Invalid
+from core.i18n import gettext as _
+from core.mail.text import one_line
+
+MAX_ADDRESS = 254  # RFC 5321 4.5.3.1.3: a path of 256 with its brackets
+MAX_LOCAL_PART = 64  # RFC 5321 4.5.3.1.1
+MAX_FROM_FIELD = 4096
+MAX_DISPLAY = 500
+
+_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-" + "\u00a1-\ud7ff\ue000-\U0010ffff"
+_LOCAL = rf"[{_ATEXT}]+(?:\.[{_ATEXT}]+)*"
+_LABEL = r"[A-Za-z0-9\u00a1-\ud7ff\ue000-\U0010ffff](?:[A-Za-z0-9\-\u00a1-\ud7ff\ue000-\U0010ffff]{0,61}[A-Za-z0-9\u00a1-\ud7ff\ue000-\U0010ffff])?"
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
+_ADDR_SPEC = re.compile(rf"({_LOCAL})@({_DOMAIN})")
+_ASCII_ADDRESS = re.compile(r"[a-z0-9!#$&'*+/=?^_`{|}~.\-]+@[a-z0-9.\-]+")
+_QUOTED_STRING = re.compile(r'"((?:[^"\\\r\n]|\\[^\r\n])*)"')
+_ATOM = re.compile(rf"[{_ATEXT}.]+")
+
+
+@lru_cache(maxsize=16_384)
+def address_key(address: str) -> str | None:
+    """Return the key by which addresses are compared, None for what is no address.
+
+    NFC, without white space around it, local part case-folded, domain as lower-case A-labels:
+    ``MÜLLER@Bücher.example`` and ``müller@xn--bcher-kva.example`` have one key.
+    """
+    lowered = address.strip().lower()
+    if len(lowered) > MAX_ADDRESS:
+        return None
+    if not (_ASCII_ADDRESS.fullmatch(lowered) and "xn--" not in lowered):
+        lowered = unicodedata.normalize("NFC", lowered)
+    found = _ADDR_SPEC.fullmatch(lowered)
+    if found is None:
+        return None
+    domain = domain_key(found[2])
+    return f"{found[1].casefold()}@{domain}" if domain else None
+
+
+@lru_cache(maxsize=4096)
+def domain_key(domain: str) -> str | None:
+    """Return a domain as lower-case A-labels (RFC 5890), None for what is no domain."""
+    lowered = domain.strip().rstrip(".").lower()
+    if lowered.isascii():
+        return lowered if re.fullmatch(_DOMAIN, lowered) else None
+    try:
+        return idna.encode(lowered, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return None
+
+
+def split_subaddress(address: str) -> tuple[str, str | None]:
+    """Split ``support+K-1000@x`` into ``support@x`` and ``K-1000`` (RFC 5233)."""
+    local, _at, domain = address.rpartition("@")
+    base, plus, tag = local.partition("+")
+    if not plus or not base:
+        return address, None
+    return f"{base}@{domain}", tag or None
+
+
+def is_valid_envelope_address(address: str) -> bool:
+    """Whether an envelope path, without brackets, is a plain address.
+
+    Control characters, quoted local parts, source routes and the ``%`` and ``!`` routes of old
+    are refused: nobody needs them to reach us, and each has opened a relay somewhere.
+    """
+    if address.lower() == "postmaster":
+        return True  # RFC 5321 4.1.1.3
+    local, _at, _domain = address.rpartition("@")
+    if len(address) > MAX_ADDRESS or len(local) > MAX_LOCAL_PART or "%" in local or "!" in local:
+        return False
+    found = _ADDR_SPEC.fullmatch(address)
+    return found is not None and domain_key(found[2]) is not None
+
+
+def check_new_address(address: str, field: str = "email") -> str:
+    """Return an address that somebody entered, normalised; raise ``Invalid`` for a wrong one."""
+    try:
+        found = validate_email(address.strip(), check_deliverability=False)
+    except EmailNotValidError as error:
+        raise Invalid(
+            field, _("This is not a mail address: %(reason)s", reason=str(error))
+        ) from None
+    if address_key(found.normalized) is None:
+        raise Invalid(field, _("This is not a mail address that can be used here."))
+    return found.normalized
+
+
+@dataclass(frozen=True, slots=True)
+class FromResult:
+    """What a From field says. ``address`` is set exactly if ``problem`` is None.
+
+    ``display`` always has something to show; ``name`` is the decoded display name.
+    """
+
+    address: str | None
+    name: str
+    display: str
+    problem: str | None
+
+
+def parse_from(values: Sequence[str]) -> FromResult:
+    """Read the From fields of a message: exactly one field with exactly one clean mailbox.
+
+    Encoded words (RFC 2047) are decoded only in the display name and only after the address is
+    found, so none can smuggle an address in. Comments, groups and obsolete syntax count as
+    malformed: they let two parsers see two senders.
+    """
+    if not values:
+        return FromResult(None, "", "", "missing")
+    shown = one_line(_decoded(values[0][:MAX_FROM_FIELD]))[:MAX_DISPLAY]
+    if len(values) > 1:
+        return FromResult(None, "", shown, "multiple fields")
+    value = re.sub(r"\r?\n(?=[ \t])", "", values[0]).strip(" \t\r\n")
+    if not value:
+        return FromResult(None, "", "", "missing")
+    if len(value) > MAX_FROM_FIELD or any(ord(char) < 32 and char != "\t" for char in value):
+        return FromResult(None, "", shown, "malformed")
+    return _parse_mailbox(value, shown)
+
+
+def _parse_mailbox(value: str, shown: str) -> FromResult:
+    """Read ``name <addr-spec>`` or a bare ``addr-spec`` (RFC 5322 3.4)."""
+    phrase, bracket, rest = value.partition("<") if '"' not in value else _split_quoted(value)
+    address = rest.removesuffix(">") if bracket else value
+    found = _ADDR_SPEC.fullmatch(address)
+    problem = None
+    if _outside_quotes(value).count("@") > 1 or "," in _outside_quotes(value):
+        problem = "multiple mailboxes" if "," in _outside_quotes(value) else "malformed"
+    elif (bracket and not rest.endswith(">")) or found is None or len(address) > MAX_ADDRESS:
+        problem = "malformed"
+    elif bracket and not _is_phrase(phrase):
+        problem = "malformed"
+    if problem is not None:
+        return FromResult(None, "", shown, problem)
+    name = one_line(_decoded(_unquoted(phrase)))[:MAX_DISPLAY] if bracket else ""
+    return FromResult(address, name, f"{name} <{address}>" if name else address, None)
+
+
+def _split_quoted(value: str) -> tuple[str, str, str]:
+    """Split at the first ``<`` that is not inside a quoted string."""
+    inside, escaped = False, False
+    for position, char in enumerate(value):
+        if escaped:
+            escaped = False
+        elif char == "\\" and inside:
+            escaped = True
+        elif char == '"':
+            inside = not inside
+        elif char == "<" and not inside:
+            return value[:position], "<", value[position + 1 :]
+    return value, "", ""
+
+
+def _outside_quotes(value: str) -> str:
+    return _QUOTED_STRING.sub("", value)
+
+
+def _is_phrase(phrase: str) -> bool:
+    """Whether this is atoms, quoted strings and white space: no group, comment or route."""
+    rest = _QUOTED_STRING.sub(" ", phrase)
+    return all(_ATOM.fullmatch(word) for word in rest.split())
+
+
+def _unquoted(phrase: str) -> str:
+    return _QUOTED_STRING.sub(lambda found: re.sub(r"\\(.)", r"\1", found[1]), phrase).strip()
+
+
+def _decoded(text: str) -> str:
+    if "=?" not in text:
+        return text
+    try:
+        return str(make_header(decode_header(text)))
+    except (LookupError, ValueError):  # an unknown charset, or bytes that are none of it
+        return text
