@@ -49,7 +49,7 @@ def take_in_prepared(session: Session, batch: Sequence[Prepared]) -> list[Receip
             return _take_in_together(session, organisation, batch)
     except OperationalError:
         raise  # the database is locked, full or gone: that is no message's fault
-    except Exception as error:  # one bad message must not hurt the others
+    except Exception as error:  # noqa: BLE001 - one bad message must not hurt the others
         log.warning("batch of %d failed (%s): one by one", len(batch), type(error).__name__)
         return [_take_in_alone(session, organisation, prepared) for prepared in batch]
 

@@ -75,7 +75,7 @@ class IntakeWriter:
             prepared: list[Prepared] = [prepare(incoming) for incoming, _future in batch]
             with self._database.write() as session:
                 receipts = take_in_prepared(session, prepared)
-        except Exception as error:  # every future must get an answer; the edge says 451
+        except Exception as error:  # noqa: BLE001 - every future gets an answer: the edge says 451
             log.error("intake failed for %d mails: %s", len(batch), type(error).__name__)
             for _incoming, future in batch:
                 future.set_exception(error)
