@@ -63,7 +63,9 @@ def _pattern(labels: tuple[str, ...]) -> re.Pattern[str] | None:
         r"[ \t]+".join(re.escape(part) for part in label.split())
         for label in sorted(labels, key=len, reverse=True)
     )
-    return re.compile(rf"(?<!\w)(?:{words})[ \t]*[:=#]?[ \t]*(\S{{1,{MAX_NUMBER + 8}}})", re.IGNORECASE)
+    return re.compile(
+        rf"(?<!\w)(?:{words})[ \t]*[:=#]?[ \t]*(\S{{1,{MAX_NUMBER + 8}}})", re.IGNORECASE
+    )
 
 
 def _search(pattern: re.Pattern[str], line: str) -> list[str]:

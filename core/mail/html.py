@@ -152,4 +152,8 @@ def original_html(
 
 def _attribute(pattern: re.Pattern[str], tag: str) -> str:
     found = pattern.search(tag)
-    return unescape(next((group for group in found.groups() if group is not None), "")) if found else ""
+    return (
+        unescape(next((group for group in found.groups() if group is not None), ""))
+        if found
+        else ""
+    )

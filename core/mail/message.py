@@ -250,7 +250,8 @@ def _unparsed(raw: bytes, why: str) -> Message:
     kept = b"".join(
         line + b"\r\n"
         for line in head.replace(b"\r\n", b"\n").partition(b"\n\n")[0].split(b"\n")[:100]
-        if line[:8].lower().startswith((b"from:", b"to:", b"subject:", b"date:")) and len(line) < 1000
+        if line[:8].lower().startswith((b"from:", b"to:", b"subject:", b"date:"))
+        and len(line) < 1000
     )
     try:
         parts = read_structure(kept + b"\r\n")

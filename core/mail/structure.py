@@ -160,7 +160,13 @@ def _delimiters(raw: bytes, delimiter: bytes, start: int, end: int) -> Iterator[
     at = raw.find(delimiter, start, end)
     while at >= 0:
         after = raw[at + len(delimiter) : at + len(delimiter) + 3].lstrip(b"-")
-        if (at == start or raw[at - 1 : at] == b"\n") and after[:1] in (b"", b"\r", b"\n", b" ", b"\t"):
+        if (at == start or raw[at - 1 : at] == b"\n") and after[:1] in (
+            b"",
+            b"\r",
+            b"\n",
+            b" ",
+            b"\t",
+        ):
             yield at
         at = raw.find(delimiter, at + 1, end)
 
