@@ -39,6 +39,7 @@ class Customer(Base):
     comment: Mapped[str] = mapped_column(default="")
     valid: Mapped[bool] = mapped_column(default=True)
     search_text: Mapped[str] = mapped_column(default="")
+    sort_key: Mapped[str] = mapped_column(String(200), default="")  # folded, as lists are sorted
     created_at: Mapped[datetime] = mapped_column(default=now)
     changed_at: Mapped[datetime] = mapped_column(default=now)
     version: Mapped[int] = mapped_column(default=1)
@@ -50,6 +51,7 @@ class Customer(Base):
         back_populates="customer", cascade="all, delete-orphan"
     )
 
+    __table_args__ = (Index("ix_customers_sort_key", "sort_key", "id"),)
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - read by SQLAlchemy
 
 
@@ -94,6 +96,7 @@ class CustomerUser(Base):
     tickets_per_page: Mapped[int] = mapped_column(default=25)
     notices: Mapped[bool] = mapped_column(default=True)
     search_text: Mapped[str] = mapped_column(default="")
+    sort_key: Mapped[str] = mapped_column(String(200), default="")  # folded, as lists are sorted
     created_at: Mapped[datetime] = mapped_column(default=now)
     changed_at: Mapped[datetime] = mapped_column(default=now)
     version: Mapped[int] = mapped_column(default=1)
@@ -108,6 +111,7 @@ class CustomerUser(Base):
         back_populates="customer_user", cascade="all, delete-orphan"
     )
 
+    __table_args__ = (Index("ix_customer_users_sort_key", "sort_key", "id"),)
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - read by SQLAlchemy
 
     @property

@@ -123,12 +123,14 @@ def _create_tables() -> None:
         sa.Column("comment", sa.String(), nullable=False),
         sa.Column("valid", sa.Boolean(), nullable=False),
         sa.Column("search_text", sa.String(), nullable=False),
+        sa.Column("sort_key", sa.String(length=200), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_customers")),
         sa.UniqueConstraint("number", name=op.f("uq_customers_number")),
     )
+    op.create_index("ix_customers_sort_key", "customers", ["sort_key", "id"], unique=False)
     op.create_table(
         "groups",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -272,6 +274,7 @@ def _create_tables() -> None:
         sa.Column("tickets_per_page", sa.Integer(), nullable=False),
         sa.Column("notices", sa.Boolean(), nullable=False),
         sa.Column("search_text", sa.String(), nullable=False),
+        sa.Column("sort_key", sa.String(length=200), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
@@ -283,6 +286,9 @@ def _create_tables() -> None:
     )
     op.create_index(
         op.f("ix_customer_users_customer_id"), "customer_users", ["customer_id"], unique=False
+    )
+    op.create_index(
+        "ix_customer_users_sort_key", "customer_users", ["sort_key", "id"], unique=False
     )
     op.create_table(
         "mails",
