@@ -1,0 +1,135 @@
+"""What the save functions of this folder share: cleaning texts, gathering problems, storing.
+
+A save function gathers every problem before it changes anything, so a form can show all of them
+at once and a refused save leaves nothing behind.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from typing import Any, TypeVar
+
+from sqlalchemy import String
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
+
+from core import audit
+from core.audit import Actor
+from core.errors import Invalid, InvalidFields, Stale
+from core.i18n import gettext as _
+from core.mail.text import clean_text, one_line
+from core.models import Base, Customer, CustomerUser, Group, Queue, Staff
+from core.text import exact
+
+MAX_LONG_TEXT = 10_000  # characters of a comment or reason; the columns have no limit of their own
+
+Values = TypeVar("Values", bound=Any)  # a frozen dataclass
+Versioned = Customer | CustomerUser | Group | Queue | Staff  # rows that count their changes
+
+
+class Problems:
+    """The problems of one thing to be saved, in the order in which they were found."""
+
+    def __init__(self) -> None:
+        self._errors: list[Invalid] = []
+
+    def add(self, error: Invalid) -> None:
+        """Keep a problem."""
+        self._errors.append(error)
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Keep the problems that this block raises; the block ends there."""
+        try:
+            yield
+        except InvalidFields as several:
+            self._errors.extend(several.errors)
+        except Invalid as error:
+            self._errors.append(error)
+
+    def raise_any(self) -> None:
+        """Raise ``InvalidFields`` if there are problems."""
+        if self._errors:
+            raise InvalidFields(self._errors)
+
+
+def clean_texts(
+    values: Values,
+    model: type[Base],
+    problems: Problems,
+    *,
+    required: Collection[str] = (),
+    long: Collection[str] = (),
+) -> Values:
+    """Return ``values`` with their texts in NFC, trimmed and without control characters.
+
+    ``long`` texts keep their lines. A ``required`` text that is empty, or one longer than its
+    column, is a problem.
+    """
+    columns = model.__table__.columns
+    cleaned: dict[str, str] = {}
+    for field in fields(values):
+        value = getattr(values, field.name)
+        if type(value) is not str:  # a word of an enumeration is a str, too
+            continue
+        text = exact(clean_text(value) if field.name in long else one_line(value))
+        cleaned[field.name] = text
+        column_type = columns[field.name].type if field.name in columns else String()
+        limit = getattr(column_type, "length", None) or MAX_LONG_TEXT
+        if not text and field.name in required:
+            problems.add(Invalid(field.name, _("Please fill this in.")))
+        elif len(text) > limit:
+            problems.add(Invalid(field.name, _("At most %(limit)d characters.", limit=limit)))
+    return replace(values, **cleaned)
+
+
+def check_version(session: Session, current: Versioned | None, version: int | None) -> None:
+    """Lock the row and raise ``Stale`` unless it is at the version that the asker has read.
+
+    ``version`` None asks for no check: the file of ``apply`` says how things are to be.
+    """
+    if current is None or version is None:
+        return
+    session.refresh(current, with_for_update=True)
+    if current.version != version:
+        raise Stale(_("Somebody else has changed this in the meantime. Nothing was saved."))
+
+
+def flush(session: Session) -> None:
+    """Send changes to the database; raise ``Stale`` where somebody else was faster.
+
+    The checks before have found nothing, so a duplicate here was saved at the same moment.
+    """
+    try:
+        session.flush()
+    except StaleDataError:
+        raise _same_moment() from None
+    except IntegrityError as error:
+        if "unique" in str(error.orig).lower():
+            raise _same_moment() from None
+        raise
+
+
+def _same_moment() -> Stale:
+    return Stale(_("Somebody else has saved at the same moment. Nothing was saved."))
+
+
+def record_saved(
+    session: Session,
+    actor: Actor,
+    kind: str,
+    object_id: int,
+    name: str,
+    before: Any | None,
+    after: Any,
+) -> None:
+    """Write the audit event of a save: two values of one dataclass, or one of a new thing."""
+    if before is None:
+        entered = asdict(after).items()
+        created = {key: value for key, value in entered if value not in (None, "", (), {})}
+        audit.record(session, actor, "created", kind, object_id, name, None, created)
+        return
+    old, new = audit.differences(asdict(before), asdict(after))
+    if new:
+        audit.record(session, actor, "changed", kind, object_id, name, old, new)

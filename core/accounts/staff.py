@@ -1,0 +1,171 @@
+"""Staff: agents, who work the queues of their groups, and admins, who work all and configure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from core.accounts.logins import checked_login_key, login_key
+from core.accounts.saving import Problems, check_version, clean_texts, flush, record_saved
+from core.audit import Actor
+from core.errors import Duplicate, Holder, Invalid, NotFound
+from core.i18n import gettext as _
+from core.mail.addresses import check_new_address
+from core.models import Group, Staff, StaffGroup, WebSession, now
+from core.organisation import Organisation
+from core.words import Permission, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaffValues:
+    """What can be entered for a member of staff; ``groups`` are permissions by group name."""
+
+    login: str
+    email: str
+    role: Role
+    first_name: str = ""
+    last_name: str = ""
+    valid: bool = True
+    groups: Mapping[str, Permission] = field(default_factory=dict)
+
+
+_PLAIN_FIELDS = ("login", "email", "role", "first_name", "last_name", "valid")
+
+
+def staff_values(staff: Staff) -> StaffValues:
+    """Return what is stored of a member of staff."""
+    return StaffValues(
+        **{field: getattr(staff, field) for field in _PLAIN_FIELDS},
+        groups=dict(sorted((row.group.name, row.permission) for row in staff.permissions)),
+    )
+
+
+def save_staff(
+    session: Session,
+    actor: Actor,
+    values: StaffValues,
+    current: Staff | None = None,
+    version: int | None = None,
+) -> Staff:
+    """Create a member of staff, or change ``current`` where it differs.
+
+    One valid admin always remains. A change of role or validity ends the web sessions. Raises
+    ``InvalidFields``, and ``Stale`` when ``version`` is not the stored one.
+    """
+    check_version(session, current, version)
+    problems = Problems()
+    values, known = _checked(session, values, current, problems)
+    problems.raise_any()
+    before = staff_values(current) if current is not None else None
+    staff = current if current is not None else Staff()
+    if values == before:
+        return staff
+    for name in _PLAIN_FIELDS:
+        setattr(staff, name, getattr(values, name))
+    staff.login_key = login_key(values.login)
+    if before is None or values.groups != before.groups:
+        _set_groups(staff, values.groups, known)
+    staff.changed_at = now()
+    session.add(staff)
+    flush(session)  # the audit event needs the id
+    record_saved(session, actor, "staff", staff.id, staff.login, before, values)
+    if before is not None and (before.role, before.valid) != (values.role, values.valid):
+        session.execute(delete(WebSession).where(WebSession.staff_id == staff.id))
+    return staff
+
+
+def staff_with_login(session: Session, login: str) -> Staff:
+    """Return the member of staff with this login, whatever its case. Raises ``NotFound``."""
+    staff = session.scalars(select(Staff).where(Staff.login_key == login_key(login))).one_or_none()
+    if staff is None:
+        raise NotFound(_('There is no member of staff with the login "%(login)s".', login=login))
+    return staff
+
+
+@dataclass(frozen=True, slots=True)
+class StaffQueues:
+    """The ids of the queues whose tickets somebody may read, and those they may work."""
+
+    readable: frozenset[int]
+    writable: frozenset[int]
+
+
+def staff_queue_ids(session: Session, organisation: Organisation, staff: Staff) -> StaffQueues:
+    """Return the queues of a member of staff: an admin's are all, invalid ones too.
+
+    An invalid group or queue can still be read by agents of its group, so that no ticket gets
+    out of sight; nothing can be written to it. Invalid staff have none.
+    """
+    if not staff.valid:
+        return StaffQueues(frozenset(), frozenset())
+    if staff.role is Role.ADMIN:
+        everything = frozenset(organisation.queues)
+        return StaffQueues(everything, everything)
+    rows = session.execute(
+        select(StaffGroup.group_id, StaffGroup.permission).where(StaffGroup.staff_id == staff.id)
+    )
+    by_group = dict(rows)
+    queues = [queue for queue in organisation.queues.values() if queue.group_id in by_group]
+    return StaffQueues(
+        readable=frozenset(queue.id for queue in queues),
+        writable=frozenset(
+            queue.id
+            for queue in queues
+            if queue.valid and by_group[queue.group_id] is Permission.RW
+        ),
+    )
+
+
+def _checked(
+    session: Session, values: StaffValues, current: Staff | None, problems: Problems
+) -> tuple[StaffValues, dict[str, Group]]:
+    values = clean_texts(values, Staff, problems, required=("login", "email"))
+    if values.login:
+        with problems.gathered():
+            _check_login(session, values.login, current)
+    if values.email:
+        with problems.gathered():
+            values = replace(values, email=check_new_address(values.email))
+    with problems.gathered():
+        _check_admin_remains(session, values, current)
+    known = {group.name: group for group in session.scalars(select(Group))}
+    for name in values.groups:
+        if name not in known:
+            problems.add(Invalid("groups", _('There is no group "%(name)s".', name=name)))
+    groups = {name: Permission(word) for name, word in sorted(values.groups.items())}
+    return replace(values, groups=groups), known
+
+
+def _check_login(session: Session, login: str, current: Staff | None) -> None:
+    key = checked_login_key(login)
+    holder = session.scalars(select(Staff).where(Staff.login_key == key)).one_or_none()
+    if holder is not None and holder is not current:
+        raise Duplicate(
+            "login",
+            _('There is already an account with the login "%(login)s".', login=holder.login),
+            Holder("staff", holder.id, holder.login),
+        )
+
+
+def _check_admin_remains(session: Session, values: StaffValues, current: Staff | None) -> None:
+    """Refuse what would leave nobody who can give permissions."""
+    if current is None or (values.role is Role.ADMIN and values.valid):
+        return
+    others = session.scalars(
+        select(func.count(Staff.id)).where(
+            Staff.role == Role.ADMIN, Staff.valid, Staff.id != current.id
+        )
+    ).one()
+    if current.role is Role.ADMIN and current.valid and not others:
+        raise Invalid("role", _("This is the last admin. Make somebody else an admin first."))
+
+
+def _set_groups(staff: Staff, wanted: Mapping[str, Permission], known: Mapping[str, Group]) -> None:
+    rows = {row.group.name: row for row in staff.permissions}
+    permissions = []
+    for name, permission in wanted.items():
+        row = rows.get(name) or StaffGroup(group=known[name])
+        row.permission = permission
+        permissions.append(row)
+    staff.permissions = permissions
