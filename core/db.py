@@ -8,6 +8,7 @@ whatever the busy timeout.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -140,16 +141,20 @@ def reserve_ids(
     SQLite the write lock makes the next numbers ours; on PostgreSQL they come from the sequences.
     """
     if session.get_bind().dialect.name == "sqlite":
-        columns: list[Any] = [
-            select(func.coalesce(func.max(model.id), 0)).scalar_subquery()  # type: ignore[attr-defined]  # every model reserved has an id
-            for model, _count in needed
-        ]
-        newest = session.execute(select(*columns)).one()
+        newest = (
+            session.connection().execute(_newest_ids(tuple(model for model, _ in needed))).one()
+        )
         return [
             range(last + 1, last + 1 + count)
             for last, (_model, count) in zip(newest, needed, strict=True)
         ]
     return [_next_from_sequence(session, model, count) for model, count in needed]
+
+
+@cache
+def _newest_ids(models: tuple[type[Base], ...]) -> Select[Any]:
+    ids = [model.__table__.c.id for model in models]
+    return select(*(select(func.coalesce(func.max(i), 0)).scalar_subquery() for i in ids))
 
 
 def _next_from_sequence(session: Session, model: type[Base], count: int) -> list[int]:

@@ -7,7 +7,7 @@ never stale: the transaction that uses it first compares the version that trigge
 from dataclasses import dataclass
 from threading import Lock
 
-from sqlalchemy import select
+from sqlalchemy import URL, select
 from sqlalchemy.orm import Session
 
 from core.mail.addresses import address_key, split_subaddress
@@ -74,8 +74,11 @@ class Route:
     tag: str | None
 
 
-_kept: dict[str, Organisation] = {}
+_kept: dict[URL, Organisation] = {}
 _lock = Lock()
+
+_VERSION = select(OrganisationVersion.version)
+_LOCKED_VERSION = _VERSION.with_for_update(read=True)
 
 
 def load_organisation(session: Session, *, lock: bool = False) -> Organisation:
@@ -84,11 +87,9 @@ def load_organisation(session: Session, *, lock: bool = False) -> Organisation:
     With ``lock`` nobody can change groups, queues or settings until this transaction ends (a
     share lock on PostgreSQL; SQLite's writers exclude each other anyway).
     """
-    statement = select(OrganisationVersion.version)
-    if lock:
-        statement = statement.with_for_update(read=True)
-    version = session.scalars(statement).one()
-    place = str(session.get_bind().engine.url)
+    connection = session.connection()
+    version = connection.execute(_LOCKED_VERSION if lock else _VERSION).scalar_one()
+    place = connection.engine.url
     kept = _kept.get(place)
     if kept is None or kept.version != version:
         kept = _load(session, version)

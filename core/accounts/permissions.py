@@ -11,7 +11,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Protocol
 
-from sqlalchemy import ColumnElement, and_, false, or_, select, true, union_all
+from sqlalchemy import ColumnElement, and_, bindparam, false, or_, select, true, union_all
 from sqlalchemy.orm import Session
 
 from core.models import Customer, CustomerGroup, CustomerUser, CustomerUserGroup, Ticket, now
@@ -150,12 +150,12 @@ def _grants_by_group(
     return by_group
 
 
-def valid_account(on: date | None = None) -> ColumnElement[bool]:
+def valid_account(on: date | ColumnElement[date] | None = None) -> ColumnElement[bool]:
     """Return the condition that a customer user (joined with its customer) is valid on a day.
 
     ``invalid-temporarily`` with an end date ends after that day (UTC).
     """
-    day = on or now().date()
+    day = now().date() if on is None else on
     returned = and_(
         CustomerUser.valid == Validity.INVALID_TEMPORARILY,
         CustomerUser.invalid_until.is_not(None),
@@ -223,6 +223,22 @@ def customer_user_access(
     return access_of(session, organisation, [subject])[subject]
 
 
+_GRANTS = union_all(  # built once: building it costs as much as running it
+    select(
+        true().label("own"),
+        CustomerUserGroup.customer_user_id.label("holder"),
+        CustomerUserGroup.group_id,
+        CustomerUserGroup.permission,
+    ).where(CustomerUserGroup.customer_user_id.in_(bindparam("users", expanding=True))),
+    select(
+        false().label("own"),
+        CustomerGroup.customer_id.label("holder"),
+        CustomerGroup.group_id,
+        CustomerGroup.permission,
+    ).where(CustomerGroup.customer_id.in_(bindparam("customers", expanding=True))),
+)
+
+
 def _group_permissions(
     session: Session, organisation: Organisation, subjects: Iterable[Subject]
 ) -> tuple[dict[int, dict[int, Permission]], dict[int, dict[int, Permission]]]:
@@ -230,22 +246,11 @@ def _group_permissions(
     inherited: dict[int, dict[int, Permission]] = defaultdict(dict)
     if not organisation.settings.customer_group_support:
         return direct, inherited
-    user_ids = {s.customer_user_id for s in subjects if s.customer_user_id is not None}
-    customer_ids = {s.customer_id for s in subjects}
-    rows = union_all(
-        select(
-            true().label("own"),
-            CustomerUserGroup.customer_user_id.label("holder"),
-            CustomerUserGroup.group_id,
-            CustomerUserGroup.permission,
-        ).where(CustomerUserGroup.customer_user_id.in_(user_ids)),
-        select(
-            false().label("own"),
-            CustomerGroup.customer_id.label("holder"),
-            CustomerGroup.group_id,
-            CustomerGroup.permission,
-        ).where(CustomerGroup.customer_id.in_(customer_ids)),
-    )
-    for own, holder, group_id, permission in session.execute(rows):
+    values = {
+        "users": [s.customer_user_id for s in subjects if s.customer_user_id is not None],
+        "customers": [s.customer_id for s in subjects],
+    }
+    rows = session.connection().execute(_GRANTS, values)
+    for own, holder, group_id, permission in rows:
         (direct if own else inherited)[holder][group_id] = permission
     return direct, inherited

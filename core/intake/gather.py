@@ -3,8 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import BindParameter, ColumnElement, Date, bindparam, select
 from sqlalchemy.orm import Session
 
 from core.accounts.permissions import Access, Subject, access_of, valid_account
@@ -18,6 +20,7 @@ from core.models import (
     CustomerUser,
     CustomerUserAddress,
     Ticket,
+    now,
 )
 from core.organisation import Organisation, Route
 from core.words import Evidence
@@ -207,43 +210,49 @@ _ACCOUNT = (
     CustomerUser.sees_customer_tickets,
 )
 
+# Statements are built once: building them costs as much as running them.
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
+_TODAY: ColumnElement[date] = bindparam("today", type_=Date)
+_BY_ADDRESS = (
+    select(CustomerUserAddress.address_key, *_ACCOUNT, valid_account(_TODAY))
+    .select_from(CustomerUserAddress)
+    .join(CustomerUser, CustomerUser.id == CustomerUserAddress.customer_user_id)
+    .join(Customer, Customer.id == CustomerUser.customer_id)
+    .where(CustomerUserAddress.address_key.in_(_KEYS))
+    .order_by(CustomerUser.id)
+)
+_BY_ID = (
+    select(*_ACCOUNT, valid_account(_TODAY))
+    .join(Customer, Customer.id == CustomerUser.customer_id)
+    .where(CustomerUser.id.in_(_KEYS))
+)
+_BY_NUMBER = (
+    select(Customer.id, Customer.number, Customer.valid, CustomerDomain.domain)
+    .outerjoin(CustomerDomain, CustomerDomain.customer_id == Customer.id)
+    .where(Customer.number.in_(_KEYS))
+)
+
 
 def _accounts_by_address(session: Session, keys: set[str]) -> dict[str, list[AccountFacts]]:
     found: dict[str, list[AccountFacts]] = defaultdict(list)
-    if not keys:
-        return found
-    statement = (
-        select(CustomerUserAddress.address_key, *_ACCOUNT, valid_account())
-        .select_from(CustomerUserAddress)
-        .join(CustomerUser, CustomerUser.id == CustomerUserAddress.customer_user_id)
-        .join(Customer, Customer.id == CustomerUser.customer_id)
-        .where(CustomerUserAddress.address_key.in_(keys))
-        .order_by(CustomerUser.id)
-    )
-    for row in session.execute(statement):
-        found[row[0]].append(AccountFacts(*row[1:]))
+    if keys:
+        values = {"keys": list(keys), "today": now().date()}
+        for row in session.connection().execute(_BY_ADDRESS, values):
+            found[row[0]].append(AccountFacts(*row[1:]))
     return found
 
 
 def _accounts_by_id(session: Session, ids: set[int]) -> dict[int, AccountFacts]:
     if not ids:
         return {}
-    statement = (
-        select(*_ACCOUNT, valid_account())
-        .join(Customer, Customer.id == CustomerUser.customer_id)
-        .where(CustomerUser.id.in_(ids))
-    )
-    return {row[0]: AccountFacts(*row) for row in session.execute(statement)}
+    values = {"keys": list(ids), "today": now().date()}
+    return {row[0]: AccountFacts(*row) for row in session.connection().execute(_BY_ID, values)}
 
 
 def _customers_by_number(session: Session, numbers: set[str]) -> dict[str, CustomerFacts]:
     if not numbers:
         return {}
-    rows = session.execute(
-        select(Customer.id, Customer.number, Customer.valid, CustomerDomain.domain)
-        .outerjoin(CustomerDomain, CustomerDomain.customer_id == Customer.id)
-        .where(Customer.number.in_(numbers))
-    ).all()
+    rows = session.connection().execute(_BY_NUMBER, {"keys": list(numbers)}).all()
     domains: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         domains[row.number].add(row.domain or "")

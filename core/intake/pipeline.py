@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -146,11 +146,14 @@ class _Earlier:
         return self.receipt_before
 
 
+_SEEN = select(IntakeSeen.delivery_id, IntakeSeen.key).where(
+    IntakeSeen.key.in_(bindparam("keys", expanding=True))
+)
+
+
 def _earlier(session: Session, keys: set[bytes]) -> dict[bytes, _Earlier]:
-    ids = dict(
-        session.execute(
-            select(IntakeSeen.delivery_id, IntakeSeen.key).where(IntakeSeen.key.in_(keys))
-        ).all()
+    ids: dict[int, bytes] = dict(
+        session.connection().execute(_SEEN, {"keys": list(keys)}).tuples().all()
     )
     if not ids:
         return {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from sqlalchemy import Table, bindparam, func, insert, update
+from sqlalchemy import Insert, Table, bindparam, func, insert, update
 from sqlalchemy.orm import Session
 
 from core.db import reserve_ids
@@ -393,26 +393,36 @@ def _known(value: int | None) -> int:
 
 def _write(session: Session, rows: _Rows) -> None:
     connection = session.connection()
-    for model, values in (
-        (RawMail, rows.raw_mails),
-        (Mail, rows.mails),
-        (Ticket, rows.tickets),
-        (Article, rows.articles),
-        (Delivery, rows.deliveries),
-        (IntakeSeen, rows.seen),
-        (Attachment, rows.attachments),
-        (TicketLink, rows.links),
-        (AuditEvent, rows.audit_events),
+    for insertion, values in (
+        (_INSERT_RAW, rows.raw_mails),
+        (_INSERT_MAIL, rows.mails),
+        (_INSERT_TICKET, rows.tickets),
+        (_INSERT_ARTICLE, rows.articles),
+        (_INSERT_DELIVERY, rows.deliveries),
+        (_INSERT_SEEN, rows.seen),
+        (_INSERT_ATTACHMENT, rows.attachments),
+        (_INSERT_LINK, rows.links),
+        (_INSERT_AUDIT, rows.audit_events),
+        (_REPLY, rows.replies),
     ):
         if values:
-            connection.execute(insert(_table(model)), values)
-    if rows.replies:
-        connection.execute(_REPLY, rows.replies)
+            connection.execute(insertion, values)
     if rows.articles:
         index_articles(session, [(row["id"], row["subject"], row["text"]) for row in rows.articles])
 
 
-def _table(model: type[Base]) -> Table:
+def _insert(model: type[Base]) -> Insert:
     table = model.__table__
     assert isinstance(table, Table)
-    return table
+    return insert(table)
+
+
+_INSERT_RAW = _insert(RawMail)
+_INSERT_MAIL = _insert(Mail)
+_INSERT_TICKET = _insert(Ticket)
+_INSERT_ARTICLE = _insert(Article)
+_INSERT_DELIVERY = _insert(Delivery)
+_INSERT_SEEN = _insert(IntakeSeen)
+_INSERT_ATTACHMENT = _insert(Attachment)
+_INSERT_LINK = _insert(TicketLink)
+_INSERT_AUDIT = _insert(AuditEvent)

@@ -12,7 +12,7 @@ from email.utils import format_datetime, make_msgid
 from typing import NamedTuple
 
 from core.intake.incoming import Envelope, Incoming, PortalSubmission
-from core.mail.message import clean_text
+from core.mail.text import clean_text, one_line
 from core.models import CustomerUser, Ticket, now
 from core.words import Protocol
 
@@ -68,8 +68,8 @@ def _incoming(
 ) -> Incoming:
     at = now()
     message = EmailMessage(policy=_POLICY)
-    message["From"] = Address(_one_line(customer_user.name), addr_spec=customer_user.email)
-    message["Subject"] = _one_line(subject)
+    message["From"] = Address(one_line(customer_user.name), addr_spec=customer_user.email)
+    message["Subject"] = one_line(subject)
     message["Date"] = format_datetime(at)
     message["Message-ID"] = f"<{nonce}@{DOMAIN}>" if nonce else make_msgid(domain=DOMAIN)
     message.set_content(clean_text(text), cte="base64")
@@ -94,10 +94,5 @@ def _attach(message: EmailMessage, upload: Upload) -> None:
         upload.content,
         maintype=maintype,
         subtype=subtype,
-        filename=_one_line(upload.filename)[:200] or "file",
+        filename=one_line(upload.filename)[:200] or "file",
     )
-
-
-def _one_line(text: str) -> str:
-    """Return ``text`` without control characters: a line end would begin another field."""
-    return " ".join(clean_text(text).split())

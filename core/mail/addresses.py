@@ -25,7 +25,8 @@ MAX_DISPLAY = 500
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-" + "\u00a1-\ud7ff\ue000-\U0010ffff"
 _LOCAL = rf"[{_ATEXT}]+(?:\.[{_ATEXT}]+)*"
-_LABEL = r"[A-Za-z0-9\u00a1-\ud7ff\ue000-\U0010ffff](?:[A-Za-z0-9\-\u00a1-\ud7ff\ue000-\U0010ffff]{0,61}[A-Za-z0-9\u00a1-\ud7ff\ue000-\U0010ffff])?"
+_LETTER = r"A-Za-z0-9\u00a1-\ud7ff\ue000-\U0010ffff"
+_LABEL = rf"[{_LETTER}](?:[{_LETTER}\-]{{0,61}}[{_LETTER}])?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 _ADDR_SPEC = re.compile(rf"({_LOCAL})@({_DOMAIN})")
 _ASCII_ADDRESS = re.compile(r"[a-z0-9!#$&'*+/=?^_`{|}~.\-]+@[a-z0-9.\-]+")
@@ -142,9 +143,12 @@ def _parse_mailbox(value: str, shown: str) -> FromResult:
     problem = None
     if _outside_quotes(value).count("@") > 1 or "," in _outside_quotes(value):
         problem = "multiple mailboxes" if "," in _outside_quotes(value) else "malformed"
-    elif (bracket and not rest.endswith(">")) or found is None or len(address) > MAX_ADDRESS:
-        problem = "malformed"
-    elif bracket and not _is_phrase(phrase):
+    elif (
+        (bracket and not rest.endswith(">"))
+        or found is None
+        or len(address) > MAX_ADDRESS
+        or (bracket and not _is_phrase(phrase))
+    ):
         problem = "malformed"
     if problem is not None:
         return FromResult(None, "", shown, problem)

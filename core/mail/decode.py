@@ -127,11 +127,10 @@ def parameter(part: Part, header: bytes, name: str) -> str:
         return ""
     if isinstance(found, tuple):  # charset, language, value with one character for each byte
         charset, _language, text = found
-        octets = text.encode("utf-8", "surrogateescape") if not text.isascii() else text.encode()
         try:
             octets = text.encode("latin-1")
-        except UnicodeEncodeError:
-            pass
+        except UnicodeEncodeError:  # it was text already, beside RFC 2231
+            octets = text.encode("utf-8", "replace")
         return one_line(decode_text(octets, charset or "utf-8"))
     return decode_words(str(found))
 

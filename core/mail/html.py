@@ -16,15 +16,19 @@ _CELL = re.compile(r"</t[dh]\b[^>]{0,2000}>", re.I)
 _COMMENT = re.compile(r"<!--.*?-->", re.S)
 _TAG = re.compile(r"<[a-zA-Z/!?][^>]{0,4000}>")
 _OPENING = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)[^>]{0,4000}?(/?)>")
-_VOID = frozenset("area br col embed hr img input link meta source track wbr".split())
+_VOID = frozenset(
+    ["area", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
+)
 _IMAGE = re.compile(r"<img\b([^>]{0,8000})>", re.I)
 _SOURCE = re.compile(r"""\bsrc\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.I)
 _ALT = re.compile(r"""\balt\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.I)
 
 _TAGS = frozenset(
-    "a abbr b blockquote br caption cite code col colgroup dd del div dl dt em figcaption figure "
-    "hr i img ins kbd li ol p pre q s samp small span strong sub sup table tbody td tfoot th "
-    "thead tr u ul".split()
+    """
+    a abbr b blockquote br caption cite code col colgroup dd del div dl dt em figcaption figure
+    hr i img ins kbd li ol p pre q s samp small span strong sub sup table tbody td tfoot th
+    thead tr u ul
+    """.split()  # noqa: SIM905 - a list of forty quoted words is harder to read
 )
 _HEADINGS = re.compile(r"<(/?)h[1-6]\b[^>]{0,2000}>", re.I)
 _ATTRIBUTES = {
@@ -144,7 +148,7 @@ def original_html(
             "font": {"face", "size", "color"},
             "table": {"border", "cellpadding", "cellspacing"},
         },
-        url_schemes={"http", "https", "mailto", "data"} if remote_images else {"mailto", "https", "http", "data"},
+        url_schemes={"http", "https", "mailto", "data"},
         link_rel="noopener noreferrer nofollow",
         clean_content_tags={"script", "title", "template", "svg", "math", "iframe"},
     )  # fmt: skip

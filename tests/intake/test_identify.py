@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from core.mail.customer_numbers import Claim
 
 from core.intake.identify import AccountFacts, CustomerFacts, MatchKind, identify
+from core.mail.customer_numbers import Claim
 from core.words import MatchedBy
 from tests.intake.facts import ANNA, BEN, MUSTER, OTHER
 
