@@ -152,9 +152,7 @@ _SEEN = select(IntakeSeen.delivery_id, IntakeSeen.key).where(
 
 
 def _earlier(session: Session, keys: set[bytes]) -> dict[bytes, _Earlier]:
-    ids: dict[int, bytes] = dict(
-        session.connection().execute(_SEEN, {"keys": list(keys)}).tuples().all()
-    )
+    ids: dict[int, bytes] = dict(session.connection().execute(_SEEN, {"keys": list(keys)}).all())
     if not ids:
         return {}
     rows = session.execute(
