@@ -72,6 +72,11 @@ def ngettext(singular: str, plural: str, number: int, **values: object) -> str:
     return translated % {"num": number, **values}
 
 
+def N_(message: str) -> str:  # noqa: N802 - the name that gettext's tools know
+    """Mark a text for translation that is translated later, where it is shown."""
+    return message
+
+
 def lazy_gettext(message: str) -> LazyProxy:
     """Return a text that is translated when it is shown: for labels of forms."""
     return LazyProxy(gettext, message, enable_cache=False)
