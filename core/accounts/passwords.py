@@ -16,6 +16,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from core import audit
+from core.accounts.account import Account, object_kind_of
 from core.accounts.logins import login_key
 from core.audit import Actor
 from core.errors import Invalid
@@ -83,7 +84,7 @@ def new_one_time_password() -> str:
 def set_password(
     session: Session,
     actor: Actor,
-    account: CustomerUser | Staff,
+    account: Account,
     password_hash: str,
     *,
     one_time: bool = False,
@@ -94,7 +95,6 @@ def set_password(
     ``keep_session`` is the token hash of the session that goes on. After a ``one_time`` password
     staff must choose their own first.
     """
-    kind = "customer-user" if isinstance(account, CustomerUser) else "staff"
     account.password_hash = password_hash
     if isinstance(account, Staff):
         account.must_change_password = one_time
@@ -103,7 +103,7 @@ def set_password(
     if keep_session is not None:
         others = others.where(WebSession.token_hash != keep_session)
     session.execute(others)
-    audit.record(session, actor, "password-set", kind, account.id, account.login)
+    audit.record(session, actor, "password-set", object_kind_of(account), account.id, account.login)
 
 
 @cache

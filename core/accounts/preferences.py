@@ -5,12 +5,13 @@ from zoneinfo import available_timezones
 
 from sqlalchemy.orm import Session
 
+from core.accounts.account import Account, object_kind_of
 from core.accounts.saving import Problems, record_saved
 from core.audit import Actor
 from core.errors import Invalid
 from core.i18n import LANGUAGES
 from core.i18n import gettext as _
-from core.models import CustomerUser, Staff, now
+from core.models import CustomerUser, now
 
 THEMES = ("auto", "light", "dark")
 MIN_TICKETS_PER_PAGE = 5
@@ -53,7 +54,7 @@ def check_preferences(preferences: Preferences, problems: Problems) -> None:
         )
 
 
-def preferences_of(account: CustomerUser | Staff) -> Preferences:
+def preferences_of(account: Account) -> Preferences:
     """Return the preferences of an account."""
     return Preferences(
         language=account.language,
@@ -64,7 +65,7 @@ def preferences_of(account: CustomerUser | Staff) -> Preferences:
     )
 
 
-def set_preferences(account: CustomerUser | Staff, preferences: Preferences) -> None:
+def set_preferences(account: Account, preferences: Preferences) -> None:
     """Put checked preferences into an account."""
     account.language = preferences.language
     account.theme = preferences.theme
@@ -75,7 +76,7 @@ def set_preferences(account: CustomerUser | Staff, preferences: Preferences) -> 
 
 
 def change_preferences(
-    session: Session, actor: Actor, account: CustomerUser | Staff, preferences: Preferences
+    session: Session, actor: Actor, account: Account, preferences: Preferences
 ) -> None:
     """Store the preferences of an account where they differ. Raises ``InvalidFields``."""
     problems = Problems()
@@ -87,5 +88,5 @@ def change_preferences(
     if after == before:
         return
     account.changed_at = now()
-    kind = "customer-user" if isinstance(account, CustomerUser) else "staff"
+    kind = object_kind_of(account)
     record_saved(session, actor, kind, account.id, account.login, before, after)

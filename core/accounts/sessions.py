@@ -1,0 +1,219 @@
+"""Web sessions: who is signed in with which browser.
+
+The cookie holds a random token of 256 bits, the table only its SHA-256: who reads the database
+can sign in as nobody. Every use asks anew whether the account is valid.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy.orm import Session, contains_eager
+
+from core import audit
+from core.accounts.account import Account, actor_of, object_kind_of
+from core.accounts.permissions import valid_account
+from core.audit import Actor
+from core.mail.text import one_line
+from core.models import Customer, CustomerUser, Staff, WebSession, now
+from core.settings import Settings
+
+TOKEN_BYTES = 32
+MAX_TOKEN = 64  # characters; ours have 43
+TOUCH_EVERY = timedelta(minutes=1)
+MAX_SESSIONS = 50  # per account; the one unused for longest makes room
+MAX_PEER = 64
+MAX_AGENT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request of somebody who is signed in."""
+
+    account: Account
+    token_hash: bytes
+    seen_at: datetime
+
+    @property
+    def needs_touch(self) -> bool:
+        """Whether it is time to write down that the session is in use (``touch``)."""
+        return now() - self.seen_at >= TOUCH_EVERY
+
+    @property
+    def must_change_password(self) -> bool:
+        """Whether a new password comes before anything else."""
+        return isinstance(self.account, Staff) and self.account.must_change_password
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """One of an account's sessions, for a list of them; ``handle`` names it and opens nothing."""
+
+    handle: str
+    created_at: datetime
+    seen_at: datetime
+    peer: str
+    agent: str
+    is_current: bool
+
+
+def start_session(session: Session, account: Account, *, peer: str, agent: str) -> str:
+    """Begin a session of an account and return its token, which is stored nowhere."""
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    moment = now()
+    _make_room(session, account)
+    session.add(
+        WebSession(
+            token_hash=_hash(token),
+            customer_user_id=account.id if isinstance(account, CustomerUser) else None,
+            staff_id=account.id if isinstance(account, Staff) else None,
+            created_at=moment,
+            seen_at=moment,
+            peer=peer[:MAX_PEER],
+            agent=one_line(agent)[:MAX_AGENT],
+        )
+    )
+    return token
+
+
+def visit_of(session: Session, settings: Settings, token: str) -> Visit | None:
+    """Return whose session this token opens; None when it is unknown, has ended or may not.
+
+    A session ends when it is idle for ``session_idle_minutes``, after ``session_hours`` in any
+    case, and as soon as its account (or the account's customer) is no longer valid.
+    """
+    if not token or len(token) > MAX_TOKEN:
+        return None
+    key = _hash(token)
+    row = session.execute(
+        select(WebSession.seen_at, CustomerUser, Staff)
+        .outerjoin(CustomerUser, CustomerUser.id == WebSession.customer_user_id)
+        .outerjoin(Customer, Customer.id == CustomerUser.customer_id)
+        .outerjoin(Staff, Staff.id == WebSession.staff_id)
+        .where(
+            WebSession.token_hash == key,
+            *_in_time(settings),
+            or_(and_(CustomerUser.id.is_not(None), valid_account()), Staff.valid),
+        )
+        .options(contains_eager(CustomerUser.customer))
+    ).one_or_none()
+    if row is None:
+        return None
+    seen_at, customer_user, staff = row
+    return Visit(_either(customer_user, staff), key, seen_at)
+
+
+def touch(session: Session, visit: Visit) -> None:
+    """Write down that a session is in use, so that it does not count as idle."""
+    session.execute(
+        update(WebSession).where(WebSession.token_hash == visit.token_hash).values(seen_at=now())
+    )
+
+
+def sign_out(session: Session, visit: Visit, peer: str = "") -> None:
+    """End the session of this browser."""
+    _end(session, WebSession.token_hash == visit.token_hash)
+    _record(session, actor_of(visit.account, peer), "signed-out", visit.account)
+
+
+def sessions_of(
+    session: Session, settings: Settings, account: Account, current: Visit | None = None
+) -> Sequence[SessionInfo]:
+    """Return the sessions of an account that can still be used, the last used first."""
+    rows = session.scalars(
+        select(WebSession)
+        .where(_owned_by(account), *_in_time(settings))
+        .order_by(WebSession.seen_at.desc(), WebSession.token_hash)
+    )
+    return [
+        SessionInfo(
+            handle=row.token_hash.hex(),
+            created_at=row.created_at,
+            seen_at=row.seen_at,
+            peer=row.peer,
+            agent=row.agent,
+            is_current=current is not None and row.token_hash == current.token_hash,
+        )
+        for row in rows
+    ]
+
+
+def end_session(session: Session, actor: Actor, account: Account, handle: str) -> bool:
+    """End one session of an account by its handle; return whether there was one."""
+    try:
+        key = bytes.fromhex(handle)
+    except ValueError:
+        return False
+    ended = _end(session, _owned_by(account), WebSession.token_hash == key)
+    if ended:
+        _record(session, actor, "session-ended", account)
+    return ended > 0
+
+
+def end_other_sessions(session: Session, actor: Actor, visit: Visit) -> int:
+    """End every session of the account but this one; return how many there were."""
+    others = WebSession.token_hash != visit.token_hash
+    ended = _end(session, _owned_by(visit.account), others)
+    if ended:
+        _record(session, actor, "sessions-ended", visit.account)
+    return ended
+
+
+def remove_expired(session: Session, settings: Settings) -> int:
+    """Delete the sessions that nobody can use any more; return how many there were."""
+    ended = _end(session, WebSession.seen_at < now() - _idle(settings))
+    return ended + _end(session, WebSession.created_at < now() - _longest(settings))
+
+
+def _either(customer_user: CustomerUser | None, staff: Staff | None) -> Account:
+    account = customer_user if customer_user is not None else staff
+    assert account is not None  # a constraint asks for one of them
+    return account
+
+
+def _make_room(session: Session, account: Account) -> None:
+    oldest = session.scalars(
+        select(WebSession.token_hash)
+        .where(_owned_by(account))
+        .order_by(WebSession.seen_at.desc(), WebSession.token_hash)
+        .offset(MAX_SESSIONS - 1)
+    ).all()
+    if oldest:
+        _end(session, WebSession.token_hash.in_(oldest))
+
+
+def _in_time(settings: Settings) -> tuple[ColumnElement[bool], ...]:
+    return (
+        WebSession.seen_at >= now() - _idle(settings),
+        WebSession.created_at >= now() - _longest(settings),
+    )
+
+
+def _idle(settings: Settings) -> timedelta:
+    return timedelta(minutes=settings.session_idle_minutes)
+
+
+def _longest(settings: Settings) -> timedelta:
+    return timedelta(hours=settings.session_hours)
+
+
+def _owned_by(account: Account) -> ColumnElement[bool]:
+    if isinstance(account, CustomerUser):
+        return WebSession.customer_user_id == account.id
+    return WebSession.staff_id == account.id
+
+
+def _end(session: Session, *conditions: ColumnElement[bool]) -> int:
+    """Delete sessions at once, and return how many."""
+    return session.connection().execute(delete(WebSession).where(*conditions)).rowcount
+
+
+def _record(session: Session, actor: Actor, action: str, account: Account) -> None:
+    audit.record(session, actor, action, object_kind_of(account), account.id, account.login)
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()

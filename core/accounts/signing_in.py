@@ -1,0 +1,199 @@
+"""Signing in with login and password, and changing the password.
+
+Both open short transactions of their own, for hashing (some 50 ms) must not happen inside a
+writing one. An unknown login, an invalid account and a wrong password get the same answer for the
+same work. Threat model, W5 and W7.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from sqlalchemy import literal, select, union_all, update
+from sqlalchemy.orm import Session, joinedload
+
+from core import audit
+from core.accounts.account import Account, actor_of, kind_of, object_kind_of
+from core.accounts.logins import login_key
+from core.accounts.passwords import (
+    check_password_rules,
+    hash_password,
+    needs_new_hash,
+    set_password,
+    verify_password,
+)
+from core.accounts.permissions import is_valid_account
+from core.accounts.sessions import Visit, start_session
+from core.accounts.throttle import Attempt, Wait, count_attempt, forget_attempt
+from core.db import Database
+from core.errors import Invalid, SchalterError, Stale
+from core.i18n import gettext as _
+from core.i18n import ngettext
+from core.mail.addresses import address_key
+from core.mail.text import one_line
+from core.models import CustomerUser, CustomerUserAddress, Staff
+from core.words import AccountKind
+
+log = logging.getLogger(__name__)
+
+MAX_NAME = 400  # characters of a login or address that are looked at; none is longer
+
+
+class SignInFailed(SchalterError):
+    """Nobody is signed in; the text does not tell why.
+
+    ``wait_seconds`` is how long to wait before another attempt is looked at, 0 for none.
+    """
+
+    def __init__(self, message: str, wait_seconds: int = 0) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A new session: the token for the cookie, and whose it is."""
+
+    token: str
+    account: Account
+
+    @property
+    def must_change_password(self) -> bool:
+        """Whether a new password comes before anything else."""
+        return isinstance(self.account, Staff) and self.account.must_change_password
+
+
+def sign_in(
+    database: Database, kind: AccountKind, login: str, password: str, *, peer: str, agent: str
+) -> SignedIn:
+    """Sign in a customer user or a member of staff and begin a session.
+
+    ``login`` may also be a mail address that only this account has. ``peer`` is the browser's
+    network address, ``agent`` what it calls itself. Raises ``SignInFailed``.
+    """
+    entered = one_line(login[:MAX_NAME])
+    attempt = _attempt(database, kind, login_key(entered), peer)
+    with database.read() as session:
+        found = _find(session, kind, entered)
+        stored = found.password_hash if found is not None and _is_valid(found) else None
+    if not verify_password(password, stored):
+        log.info("sign-in refused: %s from %s", kind, peer)  # a login may be a mistyped password
+        raise _refusal()
+    assert found is not None and stored is not None  # or nothing could be verified
+    renewed = hash_password(password) if needs_new_hash(stored) else None
+    with database.write() as session:
+        account = _locked(session, found, stored)
+        if account is None:
+            raise _refusal()
+        if renewed is not None:
+            _renew_hash(session, account, renewed)
+        forget_attempt(session, attempt)
+        token = start_session(session, account, peer=peer, agent=agent)
+        _record_signed_in(session, account, peer, attempt.failures)
+        return SignedIn(token, account)
+
+
+def change_password(database: Database, visit: Visit, old: str, new: str, *, peer: str) -> None:
+    """Give the account of a visit a new password; its other sessions end.
+
+    Raises ``Invalid`` for the field ``old_password`` or ``password``, ``SignInFailed`` when the
+    old one was wrong too often, and ``Stale`` when it was changed elsewhere at this moment.
+    """
+    account = visit.account
+    check_password_rules(new, account.login)
+    if new == old:
+        raise Invalid("password", _("Please choose another password than the old one."))
+    attempt = _attempt(database, kind_of(account), account.login_key, peer)
+    with database.read() as session:
+        stored = _reread(session, account).password_hash
+    if not verify_password(old, stored):
+        raise Invalid("old_password", _("This is not the password that you have now."))
+    assert stored is not None  # or nothing could be verified
+    hashed = hash_password(new)
+    with database.write() as session:
+        current = _locked(session, account, stored)
+        if current is None:
+            raise Stale(_("Somebody else has changed this in the meantime. Nothing was saved."))
+        forget_attempt(session, attempt)
+        actor = actor_of(current, peer)
+        set_password(session, actor, current, hashed, keep_session=visit.token_hash)
+
+
+def _attempt(database: Database, kind: AccountKind, name: str, peer: str) -> Attempt:
+    with database.write() as session:
+        counted = count_attempt(session, kind, name, peer)
+    if isinstance(counted, Wait):
+        raise SignInFailed(
+            ngettext(
+                "Too many attempts. Please wait %(num)d second.",
+                "Too many attempts. Please wait %(num)d seconds.",
+                counted.seconds,
+            ),
+            counted.seconds,
+        )
+    return counted
+
+
+def _refusal() -> SignInFailed:
+    return SignInFailed(_("Login or password is not correct."))
+
+
+def _find(session: Session, kind: AccountKind, entered: str) -> Account | None:
+    key, address = login_key(entered), address_key(entered)
+    if kind is AccountKind.CUSTOMER:
+        return _customer_user(session, key, address)
+    return _staff(session, key, address)
+
+
+def _customer_user(session: Session, key: str, address: str | None) -> CustomerUser | None:
+    """Return the account with this login, else the one that alone has this mail address."""
+    named = union_all(
+        select(CustomerUser.id, literal(0).label("rank")).where(CustomerUser.login_key == key),
+        select(CustomerUserAddress.customer_user_id, literal(1).label("rank")).where(
+            CustomerUserAddress.address_key == (address or ""),
+            CustomerUserAddress.exclusive,
+        ),
+    ).subquery()
+    first = select(named.c.id).order_by(named.c.rank).limit(1).scalar_subquery()
+    return session.scalars(
+        select(CustomerUser)
+        .where(CustomerUser.id == first)
+        .options(joinedload(CustomerUser.customer))
+    ).one_or_none()
+
+
+def _staff(session: Session, key: str, address: str | None) -> Staff | None:
+    """Return the member of staff with this login, else the one who alone has this address."""
+    everybody = session.scalars(select(Staff).where(Staff.valid)).all()  # tens, not thousands
+    by_login = [staff for staff in everybody if staff.login_key == key]
+    by_address = [staff for staff in everybody if address and address_key(staff.email) == address]
+    found = by_login or by_address
+    return found[0] if len(found) == 1 else None
+
+
+def _is_valid(account: Account) -> bool:
+    return account.valid if isinstance(account, Staff) else is_valid_account(account)
+
+
+def _locked(session: Session, found: Account, verified: str) -> Account | None:
+    """Return the account as it is now, None if it or its password has changed meanwhile."""
+    account = _reread(session, found, lock=True)
+    return account if account.password_hash == verified and _is_valid(account) else None
+
+
+def _reread(session: Session, account: Account, *, lock: bool = False) -> Account:
+    if isinstance(account, CustomerUser):
+        return session.get_one(CustomerUser, account.id, with_for_update=lock)
+    return session.get_one(Staff, account.id, with_for_update=lock)
+
+
+def _renew_hash(session: Session, account: Account, password_hash: str) -> None:
+    """Store the same password hashed anew, past the version: nobody has changed the account."""
+    model = type(account)
+    session.execute(update(model).where(model.id == account.id).values(password_hash=password_hash))
+
+
+def _record_signed_in(session: Session, account: Account, peer: str, failures: int) -> None:
+    kind = object_kind_of(account)
+    after = {"failed_attempts": failures} if failures else None
+    actor = actor_of(account, peer)
+    audit.record(session, actor, "signed-in", kind, account.id, account.login, None, after)
