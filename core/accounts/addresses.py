@@ -122,7 +122,7 @@ def _holders(
     )
     if current is not None:
         statement = statement.where(CustomerUser.id != current.id)
-    return dict(session.execute(statement))
+    return dict(session.execute(statement).all())
 
 
 def _queues_by_key(session: Session, keys: Sequence[str]) -> Mapping[str, str]:
@@ -131,7 +131,7 @@ def _queues_by_key(session: Session, keys: Sequence[str]) -> Mapping[str, str]:
         .join(Queue, Queue.id == QueueAddress.queue_id)
         .where(QueueAddress.address_key.in_(keys))
     )
-    return dict(rows)
+    return dict(rows.all())
 
 
 def _duplicate(field: str, address: str, holder: CustomerUser) -> Duplicate:

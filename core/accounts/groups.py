@@ -101,7 +101,7 @@ def group_usage(session: Session, group_id: int) -> GroupUsage:
 
 def _count_by(session: Session, group_id: InstrumentedAttribute[int]) -> dict[int, int]:
     rows = session.execute(select(group_id, func.count()).group_by(group_id))
-    return dict(rows)
+    return dict(rows.all())
 
 
 def _check_name(session: Session, name: str, current: Group | None) -> None:

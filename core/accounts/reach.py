@@ -62,4 +62,4 @@ def _writers_by_group(session: Session, group_ids: Collection[int]) -> dict[int,
         .where(valid_account(), writers.c.group_id.in_(group_ids))
         .group_by(writers.c.group_id)
     )
-    return dict(rows)
+    return dict(rows.all())

@@ -105,7 +105,7 @@ def staff_queue_ids(session: Session, organisation: Organisation, staff: Staff) 
     rows = session.execute(
         select(StaffGroup.group_id, StaffGroup.permission).where(StaffGroup.staff_id == staff.id)
     )
-    by_group = dict(rows)
+    by_group: dict[int, Permission] = dict(rows.all())
     queues = [queue for queue in organisation.queues.values() if queue.group_id in by_group]
     return StaffQueues(
         readable=frozenset(queue.id for queue in queues),
