@@ -86,7 +86,7 @@ def customer_user_counts(session: Session, customer_ids: list[int]) -> dict[int,
         .where(CustomerUser.customer_id.in_(customer_ids))
         .group_by(CustomerUser.customer_id)
     )
-    found = dict(rows)
+    found: dict[int, int] = dict(rows.all())
     return {customer_id: found.get(customer_id, 0) for customer_id in customer_ids}
 
 

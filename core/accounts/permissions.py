@@ -5,7 +5,7 @@ Mail, portal, staff actions and releases all ask here, in the transaction that f
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -127,19 +127,25 @@ def effective(
             for queue in organisation.queues.values()
             if queue.valid
         }
-    by_group = _grants_by_group(organisation, direct, inherited)
+    by_group = group_grants(organisation, direct, inherited)
     opened: dict[int, QueueAccess] = {}
     for queue in organisation.queues.values():
         if grants := by_group.get(queue.group_id):
-            writes = queue.valid and any(grant.permission is Permission.RW for grant in grants)
-            permission = Permission.RW if writes else Permission.RO
+            permission = Permission.RO if not queue.valid else strongest(grants)
             opened[queue.id] = QueueAccess(queue.id, permission, tuple(grants))
     return opened
 
 
-def _grants_by_group(
+def strongest(grants: Sequence[Grant]) -> Permission:
+    """Return what grants come to together: ``rw`` contains ``ro``."""
+    writes = any(grant.permission is Permission.RW for grant in grants)
+    return Permission.RW if writes else Permission.RO
+
+
+def group_grants(
     organisation: Organisation, direct: Grants, inherited: Grants
-) -> dict[int, list[Grant]]:
+) -> Mapping[int, Sequence[Grant]]:
+    """Return the grants in each valid group that has any, the group support being in force."""
     by_group: dict[int, list[Grant]] = defaultdict(list)
     for through, grants in ((Through.DIRECT, direct), (Through.CUSTOMER, inherited)):
         for group_id, permission in grants.items():
@@ -195,7 +201,7 @@ def access_of(
     Whether an account is valid is asked before (``valid_account``): an invalid one has no
     session and its mail is held.
     """
-    direct, inherited = _group_permissions(session, organisation, subjects)
+    direct, inherited = _permissions_that_count(session, organisation, subjects)
     return {
         subject: Access(
             subject.customer_user_id,
@@ -239,18 +245,25 @@ _GRANTS = union_all(  # built once: building it costs as much as running it
 )
 
 
-def _group_permissions(
-    session: Session, organisation: Organisation, subjects: Iterable[Subject]
-) -> tuple[dict[int, dict[int, Permission]], dict[int, dict[int, Permission]]]:
+Stored = Mapping[int, Grants]  # group permissions by the id of their holder
+
+
+def group_permissions(
+    session: Session, customer_user_ids: Collection[int], customer_ids: Collection[int]
+) -> tuple[Stored, Stored]:
+    """Return the stored permissions of accounts and those of customers, whatever they count."""
     direct: dict[int, dict[int, Permission]] = defaultdict(dict)
     inherited: dict[int, dict[int, Permission]] = defaultdict(dict)
-    if not organisation.settings.customer_group_support:
-        return direct, inherited
-    values = {
-        "users": [s.customer_user_id for s in subjects if s.customer_user_id is not None],
-        "customers": [s.customer_id for s in subjects],
-    }
-    rows = session.connection().execute(_GRANTS, values)
-    for own, holder, group_id, permission in rows:
+    values = {"users": list(customer_user_ids), "customers": list(customer_ids)}
+    for own, holder, group_id, permission in session.connection().execute(_GRANTS, values):
         (direct if own else inherited)[holder][group_id] = permission
     return direct, inherited
+
+
+def _permissions_that_count(
+    session: Session, organisation: Organisation, subjects: Iterable[Subject]
+) -> tuple[Stored, Stored]:
+    if not organisation.settings.customer_group_support:
+        return {}, {}
+    users = [s.customer_user_id for s in subjects if s.customer_user_id is not None]
+    return group_permissions(session, users, [s.customer_id for s in subjects])
