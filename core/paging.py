@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Select, literal, tuple_
+from sqlalchemy import ColumnElement, Select, literal, select, true, tuple_, union
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 T = TypeVar("T")
@@ -39,19 +39,37 @@ def read_page(
     descending: bool,
     cursor: str | None,
     limit: int,
+    ranges: Sequence[ColumnElement[bool]] = (),
 ) -> Page[Any]:
     """Return a page of at most ``limit`` rows of a statement that selects one entity.
 
     ``keys`` are attributes of that entity which sort the list and together are unique; they
     should be an index. ``cursor`` comes from another page, None or a broken one is the start.
+
+    ``ranges`` are conditions of which the list is the union, each answered in order by an index
+    of its own. No database merges such ranges by itself: it would sort all their rows. Given
+    them, the page is merged from the first rows of each. The last key is then unique by itself.
     """
     backwards, edge = _decode(cursor, keys) if cursor else (False, None)
     downwards = descending is not backwards
+    beyond: ColumnElement[bool] = true()
     if edge is not None:
         row = tuple_(*keys)
         value = tuple_(*(literal(part, key.type) for part, key in zip(edge, keys, strict=True)))
-        statement = statement.where(row < value if downwards else row > value)
+        beyond = row < value if downwards else row > value
     order = [key.desc() if downwards else key.asc() for key in keys]
+    if ranges:
+        firsts = (
+            select(*keys).where(each, beyond).order_by(*order).limit(limit + 1).subquery()
+            for each in ranges
+        )
+        merged = union(*(select(first) for first in firsts)).subquery()
+        columns = [merged.c[key.key] for key in keys]
+        sort = [column.desc() if downwards else column.asc() for column in columns]
+        page = select(columns[-1]).order_by(*sort).limit(limit + 1).subquery()
+        statement = statement.join(page, page.c[0] == keys[-1])
+    elif edge is not None:
+        statement = statement.where(beyond)
     found = list(session.scalars(statement.order_by(None).order_by(*order).limit(limit + 1)))
     more, rows = len(found) > limit, found[:limit]
     if backwards:

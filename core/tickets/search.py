@@ -1,21 +1,47 @@
 """Full-text search over articles: written by intake, asked by lists.
 
 SQLite keeps it in an FTS5 table, PostgreSQL in a ``tsvector``; both sides of every search are
-folded (``core.text.fold``), so case, umlaut dots, accents and ß make no difference on either.
+folded (``core.text.fold``) and cut into words in the same way, so case, umlaut dots, accents, ß
+and punctuation make no difference on either.
+
+A word that half of all mails contain must not cost more than a rare one: a search takes the
+newest ``MAX_MATCHES`` articles that contain its words and that the asker may read, and says
+whether there are more.
 """
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, column, func, literal_column, select, table, text
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+    text,
+)
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.selectable import Join
 
-from core.models import Article
+from core.models import Article, Ticket, ticket_id_of
 from core.text import fold
 
 MAX_INDEXED = 64 * 1024  # characters of an article that can be found
-MAX_WORDS = 12
-_WORD = re.compile(r"\w+(?:[.@-]\w+)*")
+MAX_MATCHES = 500  # articles that one search looks at
+MAX_TERMS = 12
+MIN_PREFIX = 3  # letters: shorter beginnings are those of half the language
+MAX_TICKET_ID = 2**31 - 1
+
+_WORD = re.compile(r"[^\W_]+")
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
+_NUMBER = re.compile(r"\s*\[?(?:ticket)?\s*#?\s*(\d{1,10})\]?\s*", re.IGNORECASE)
 
 _SQLITE_INSERT = text(
     "INSERT INTO article_search (rowid, subject, body) VALUES (:id, :subject, :body)"
@@ -26,38 +52,119 @@ _POSTGRESQL_INSERT = text(
 )
 _SEARCH = table("article_search", column("rowid", Integer), column("article_id", Integer))
 
+Term = tuple[str, ...]  # words that follow each other: "K-1000" is two
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The tickets of the newest articles that a search found; ``complete``: there are no more."""
+
+    ticket_ids: frozenset[int]
+    complete: bool
+
 
 def index_articles(session: Session, rows: Sequence[tuple[int, str, str]]) -> None:
     """Make articles findable: ``(article id, subject, text)``, all in one statement."""
-    on_sqlite = session.get_bind().dialect.name == "sqlite"
+    on_sqlite = _on_sqlite(session)
+    prepare = fold if on_sqlite else _words_only
     session.connection().execute(
         _SQLITE_INSERT if on_sqlite else _POSTGRESQL_INSERT,
         [
-            {"id": article_id, "subject": fold(subject), "body": fold(body[:MAX_INDEXED])}
+            {"id": article_id, "subject": prepare(subject), "body": prepare(body[:MAX_INDEXED])}
             for article_id, subject, body in rows
         ],
     )
 
 
-def words_of(query: str) -> list[str]:
-    """Return the words of a search, folded; punctuation separates and is never syntax."""
-    return _WORD.findall(fold(query))[:MAX_WORDS]
+def search_tickets(
+    session: Session, query: str, may_see: ColumnElement[bool], *, internal: bool
+) -> Found:
+    """Return the tickets in which a search finds an article, or whose number it is.
 
-
-def matching_articles(session: Session, query: str) -> ColumnElement[bool]:
-    """Return the condition that an article contains every word of a search, the last as a prefix.
-
-    A search without a word finds nothing.
+    ``may_see`` is the condition on tickets that the asker may see. Without ``internal`` an
+    article that customers may not read makes no ticket findable. Every word must be in one
+    article; the last may be the beginning of one.
     """
-    words = words_of(query)
-    if session.get_bind().dialect.name == "sqlite":
-        terms = " ".join(f'"{word}"' for word in words)
-        found = select(_SEARCH.c.rowid).where(
-            text("article_search MATCH :terms").bindparams(terms=f"{terms}*" if words else '""')
-        )
-    else:
-        terms = " & ".join(f"'{word}'" for word in words) + (":*" if words else "")
-        found = select(_SEARCH.c.article_id).where(
-            literal_column("document").op("@@")(func.to_tsquery("simple", terms))
-        )
-    return Article.id.in_(found)
+    terms = terms_of(query)
+    readable = may_see if internal else may_see & Article.visible
+    found = _newest(session, terms, readable, prefix=False) if terms else []
+    if terms and len(found) <= MAX_MATCHES and len(terms[-1][-1]) >= MIN_PREFIX:
+        found = _newest(session, terms, readable, prefix=True)
+    ids = set(found[:MAX_MATCHES])
+    number = _NUMBER.fullmatch(query)
+    if number and 0 < ticket_id_of(int(number[1])) <= MAX_TICKET_ID:
+        ids.add(ticket_id_of(int(number[1])))  # whoever lists it checks that it may be seen
+    return Found(frozenset(ids), len(found) <= MAX_MATCHES)
+
+
+def terms_of(query: str) -> list[Term]:
+    """Return what a search asks for, folded; punctuation ties together and is never syntax."""
+    terms = (tuple(_WORD.findall(chunk)) for chunk in fold(query).split())
+    return [term for term in terms if term][:MAX_TERMS]
+
+
+def _newest(
+    session: Session, terms: Sequence[Term], readable: ColumnElement[bool], *, prefix: bool
+) -> list[int]:
+    """Return the tickets of the newest matching articles, one entry per article."""
+    on_sqlite = _on_sqlite(session)
+    key = _SEARCH.c.rowid if on_sqlite else _SEARCH.c.article_id
+    joined = _InOrder(_SEARCH, Article.__table__, Article.id == key)
+    joined = _InOrder(joined, Ticket.__table__, Ticket.id == Article.ticket_id)
+    matches = _fts5_matches(terms, prefix) if on_sqlite else _tsvector_matches(terms, prefix)
+    statement = (
+        select(Article.ticket_id)
+        .select_from(joined)
+        .where(matches, readable)
+        .order_by(key.desc())
+        .limit(MAX_MATCHES + 1)
+    )
+    return list(session.scalars(statement))
+
+
+def _fts5_matches(terms: Sequence[Term], prefix: bool) -> ColumnElement[bool]:
+    phrases = " ".join(f'"{" ".join(term)}"' for term in terms)
+    condition: Any = text("article_search MATCH :phrases")
+    matches: ColumnElement[bool] = condition.bindparams(phrases=phrases + "*" * prefix)
+    return matches
+
+
+def _tsvector_matches(terms: Sequence[Term], prefix: bool) -> ColumnElement[bool]:
+    phrases = " & ".join(" <-> ".join(f"'{word}'" for word in term) for term in terms)
+    query = func.to_tsquery("simple", phrases + ":*" * prefix)
+    matches: ColumnElement[bool] = literal_column("article_search.document").op("@@")(query)
+    return matches
+
+
+class _InOrder(Join):
+    """A join that SQLite runs from left to right.
+
+    Only then does the search table hand its rows out newest first, and the limit ends the walk.
+    SQLite would rather begin with an index on tickets and probe the search table row by row.
+    """
+
+    inherit_cache = True
+
+
+@compiles(_InOrder, "sqlite")
+def _cross_join(join: _InOrder, compiler: SQLCompiler, **options: Any) -> str:
+    options["asfrom"] = True
+
+    def side(part: FromClause) -> str:
+        return part._compiler_dispatch(compiler, **options)
+
+    assert join.onclause is not None
+    on = join.onclause._compiler_dispatch(compiler, **{**options, "asfrom": False})
+    return f"{side(join.left)} CROSS JOIN {side(join.right)} ON {on}"
+
+
+def _words_only(value: str) -> str:
+    """Return ``value`` folded, with only spaces between words.
+
+    PostgreSQL's own parser would keep addresses, hyphened words and negative numbers as one.
+    """
+    return _BETWEEN_WORDS.sub(" ", fold(value))
+
+
+def _on_sqlite(session: Session) -> bool:
+    return session.get_bind().dialect.name == "sqlite"

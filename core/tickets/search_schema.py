@@ -2,9 +2,10 @@
 
 SQLITE_DDL: tuple[str, ...] = (
     # Contentless: the text is in `articles` already. Both sides are folded by core.text.fold,
-    # so the tokenizer only has to find words.
+    # so the tokenizer only has to find words. It cuts at punctuation; what a search keeps
+    # together ("K-1000", a mail address) is looked for as a phrase.
     "CREATE VIRTUAL TABLE article_search USING fts5("
-    "subject, body, content='', tokenize=\"unicode61 remove_diacritics 0 tokenchars '@._-'\")",
+    "subject, body, content='', tokenize='unicode61 remove_diacritics 0')",
 )
 
 POSTGRESQL_DDL: tuple[str, ...] = (
