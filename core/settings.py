@@ -3,35 +3,59 @@
 What is fixed at the start of a process is in ``core.config``.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from core import audit
 from core.audit import Actor
-from core.errors import Invalid
+from core.errors import Invalid, InvalidFields, Stale
 from core.i18n import LANGUAGES
-from core.models import Setting
+from core.i18n import gettext as _
+from core.mail.text import one_line
+from core.models import OrganisationVersion, Setting
+from core.text import exact
 from core.words import SenderPolicy
+
+_FIELD_NAME = re.compile("[!-9;-~]+")  # RFC 5322 2.2: printable, without the colon
 
 
 def _time_zone(value: str) -> str:
     if value not in available_timezones():
-        raise ValueError("no such time zone")
+        raise ValueError(_("There is no such time zone."))
     return value
 
 
 def _language(value: str) -> str:
     if value not in LANGUAGES:
-        raise ValueError(f"must be one of {', '.join(LANGUAGES)}")
+        raise ValueError(_("There is no such language."))
     return value
 
 
-Label = Annotated[str, Field(min_length=1, max_length=64)]
+def _header(value: str) -> str:
+    if not _FIELD_NAME.fullmatch(value):
+        raise ValueError(_('"%(name)s" is not the name of a header field.', name=value))
+    return value
+
+
+def _clean(value: Any) -> Any:
+    return exact(one_line(value)) if isinstance(value, str) else value
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+Clean = BeforeValidator(_clean)
+Label = Annotated[str, Field(min_length=1, max_length=64), Clean]
+Header = Annotated[Label, AfterValidator(_header)]
+GroupName = Annotated[str, Field(min_length=1, max_length=100), Clean]
 
 
 class Settings(BaseModel):
@@ -46,14 +70,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     customer_group_support: bool = True
-    customer_group_always_groups: tuple[str, ...] = ()
+    customer_group_always_groups: Annotated[
+        tuple[GroupName, ...], Field(max_length=100), AfterValidator(_distinct)
+    ] = ()
     sender_policy: SenderPolicy = SenderPolicy.BALANCED
-    organisation_name: str = Field(default="Schalter", min_length=1, max_length=100)
-    support_contact: str = Field(default="", max_length=300)
+    organisation_name: Annotated[str, Field(min_length=1, max_length=100), Clean] = "Schalter"
+    support_contact: Annotated[str, Field(max_length=300), Clean] = ""
     language: Annotated[str, AfterValidator(_language)] = "de"
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "Europe/Berlin"
-    number_headers: tuple[Label, ...] = ("X-Kundennummer", "X-Customer-Number")
-    number_labels: tuple[Label, ...] = (
+    number_headers: Annotated[
+        tuple[Header, ...], Field(max_length=20), AfterValidator(_distinct)
+    ] = ("X-Kundennummer", "X-Customer-Number")
+    number_labels: Annotated[tuple[Label, ...], Field(max_length=50), AfterValidator(_distinct)] = (
         "Kunden#",
         "Kundennummer",
         "Kunden-Nr.",
@@ -73,24 +101,67 @@ def load_settings(session: Session) -> Settings:
     return Settings(**stored)
 
 
-def change_settings(session: Session, actor: Actor, changes: Mapping[str, Any]) -> dict[str, Any]:
+def change_settings(
+    session: Session,
+    actor: Actor,
+    changes: Mapping[str, Any],
+    shown: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Store ``changes`` and write them to the audit log; return what is different now.
 
-    Raises ``Invalid`` with the setting's name for an unknown setting or a bad value.
+    ``shown`` are the values that the asker saw before. Raises ``InvalidFields`` with a problem
+    for each unknown setting or bad value, and ``Stale`` when somebody else changed one of these
+    settings after it was shown.
     """
+    session.execute(select(OrganisationVersion.version).with_for_update())  # one at a time
     current = load_settings(session)
-    try:
-        wanted = Settings(**{**current.model_dump(), **changes})
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        name = str(problem["loc"][0])
-        raise Invalid(name, problem["msg"].removeprefix("Value error, ")) from None
+    wanted = _checked({**current.model_dump(), **changes})
     before, after = audit.differences(
         current.model_dump(mode="json"), wanted.model_dump(mode="json")
     )
+    if shown is not None and any(before[key] != _plain(shown, key) for key in after):
+        raise Stale(_("Somebody else has changed this in the meantime. Nothing was saved."))
     if not after:
         return {}
     session.execute(delete(Setting).where(Setting.key.in_(after)))
     session.add_all(Setting(key=key, value=value) for key, value in after.items())
     audit.record(session, actor, "changed", "settings", None, "", before, after)
     return after
+
+
+def _checked(values: Mapping[str, Any]) -> Settings:
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        problems = {str(p["loc"][0]): p for p in error.errors(include_url=False)}  # one each
+        raise InvalidFields(
+            [Invalid(name, _sentence(problem)) for name, problem in problems.items()]
+        ) from None
+
+
+def _plain(shown: Mapping[str, Any], key: str) -> Any:
+    value = shown.get(key)
+    return list(value) if isinstance(value, tuple) else value
+
+
+_Context = Mapping[str, Any]
+_SENTENCES: Mapping[str, Callable[[_Context], str]] = {
+    "extra_forbidden": lambda _context: _("There is no such setting."),
+    "value_error": lambda context: str(context["error"]),
+    "string_too_short": lambda _context: _("Please fill this in."),
+    "string_too_long": lambda context: _(
+        "At most %(limit)d characters.", limit=context["max_length"]
+    ),
+    "too_long": lambda context: _("At most %(limit)d entries.", limit=context["max_length"]),
+    "greater_than_equal": lambda context: _("At least %(limit)d.", limit=context["ge"]),
+    "less_than_equal": lambda context: _("At most %(limit)d.", limit=context["le"]),
+    "enum": lambda _context: _("Please choose one of: %(words)s.", words=", ".join(SenderPolicy)),
+    "bool_parsing": lambda _context: _("This is either true or false."),
+    "int_parsing": lambda _context: _("Please enter a whole number."),
+}
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    """Return what is wrong with a value, in the language of the reader."""
+    sentence = _SENTENCES.get(problem["type"])
+    return sentence(problem.get("ctx", {})) if sentence else _("This value cannot be used here.")
