@@ -173,7 +173,7 @@ def staff_tickets(
     return StaffTickets(page, complete)
 
 
-def _with_names(statement: Select[tuple[Ticket]]) -> Select[tuple[Ticket]]:
+def _with_names(statement: Select[Ticket]) -> Select[Ticket]:
     """Load what a row of a list names in the same statement."""
     return statement.options(
         joinedload(Ticket.queue),
