@@ -120,18 +120,15 @@ def effective(
     An invalid group grants nothing. An invalid queue can be read, not written to. Without group
     support every valid queue may be used (handbook: *CustomerGroupSupport*).
     """
-    if not organisation.settings.customer_group_support:
-        grant = Grant(Permission.RW, Through.NO_GROUP_SUPPORT, None)
-        return {
-            queue.id: QueueAccess(queue.id, Permission.RW, (grant,))
-            for queue in organisation.queues.values()
-            if queue.valid
-        }
     by_group = group_grants(organisation, direct, inherited)
+    everybody = Grant(Permission.RW, Through.NO_GROUP_SUPPORT, None)
     opened: dict[int, QueueAccess] = {}
     for queue in organisation.queues.values():
-        if grants := by_group.get(queue.group_id):
-            permission = Permission.RO if not queue.valid else strongest(grants)
+        grants = by_group.get(queue.group_id, ())
+        if not organisation.settings.customer_group_support:
+            grants = (everybody,)
+        if grants:
+            permission = strongest(grants) if queue.valid else Permission.RO
             opened[queue.id] = QueueAccess(queue.id, permission, tuple(grants))
     return opened
 
