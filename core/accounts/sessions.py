@@ -8,9 +8,9 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Date, and_, bindparam, delete, or_, select, update
 from sqlalchemy.orm import Session, contains_eager
 
 from core import audit
@@ -19,6 +19,7 @@ from core.accounts.permissions import valid_account
 from core.audit import Actor
 from core.mail.text import one_line
 from core.models import Customer, CustomerUser, Staff, WebSession, now
+from core.models.base import UTCDateTime
 from core.settings import Settings
 
 TOKEN_BYTES = 32
@@ -87,19 +88,14 @@ def visit_of(session: Session, settings: Settings, token: str) -> Visit | None:
     """
     if not token or len(token) > MAX_TOKEN:
         return None
-    key = _hash(token)
-    row = session.execute(
-        select(WebSession.seen_at, CustomerUser, Staff)
-        .outerjoin(CustomerUser, CustomerUser.id == WebSession.customer_user_id)
-        .outerjoin(Customer, Customer.id == CustomerUser.customer_id)
-        .outerjoin(Staff, Staff.id == WebSession.staff_id)
-        .where(
-            WebSession.token_hash == key,
-            *_in_time(settings),
-            or_(and_(CustomerUser.id.is_not(None), valid_account()), Staff.valid),
-        )
-        .options(contains_eager(CustomerUser.customer))
-    ).one_or_none()
+    moment, key = now(), _hash(token)
+    values = {
+        "token_hash": key,
+        "seen_since": moment - _idle(settings),
+        "created_since": moment - _longest(settings),
+        "today": moment.date(),
+    }
+    row = session.execute(_VISIT, values).one_or_none()
     if row is None:
         return None
     seen_at, customer_user, staff = row
@@ -166,6 +162,25 @@ def remove_expired(session: Session, settings: Settings) -> int:
     """Delete the sessions that nobody can use any more; return how many there were."""
     ended = _end(session, WebSession.seen_at < now() - _idle(settings))
     return ended + _end(session, WebSession.created_at < now() - _longest(settings))
+
+
+_SEEN_SINCE: ColumnElement[datetime] = bindparam("seen_since", type_=UTCDateTime)
+_CREATED_SINCE: ColumnElement[datetime] = bindparam("created_since", type_=UTCDateTime)
+_TODAY: ColumnElement[date] = bindparam("today", type_=Date)
+
+_VISIT = (  # built once: building it costs as much as running it, and every page asks
+    select(WebSession.seen_at, CustomerUser, Staff)
+    .outerjoin(CustomerUser, CustomerUser.id == WebSession.customer_user_id)
+    .outerjoin(Customer, Customer.id == CustomerUser.customer_id)
+    .outerjoin(Staff, Staff.id == WebSession.staff_id)
+    .where(
+        WebSession.token_hash == bindparam("token_hash"),
+        WebSession.seen_at >= _SEEN_SINCE,
+        WebSession.created_at >= _CREATED_SINCE,
+        or_(and_(CustomerUser.id.is_not(None), valid_account(_TODAY)), Staff.valid),
+    )
+    .options(contains_eager(CustomerUser.customer))
+)
 
 
 def _either(customer_user: CustomerUser | None, staff: Staff | None) -> Account:
