@@ -35,8 +35,9 @@ class Problems:
         self._errors: list[Invalid] = []
 
     def add(self, error: Invalid) -> None:
-        """Keep a problem."""
-        self._errors.append(error)
+        """Keep a problem; one that is known already is not told twice."""
+        if str(error) not in map(str, self._errors):
+            self._errors.append(error)
 
     @contextmanager
     def gathered(self) -> Iterator[None]:
@@ -44,9 +45,10 @@ class Problems:
         try:
             yield
         except InvalidFields as several:
-            self._errors.extend(several.errors)
+            for each in several.errors:
+                self.add(each)
         except Invalid as error:
-            self._errors.append(error)
+            self.add(error)
 
     def raise_any(self) -> None:
         """Raise ``InvalidFields`` if there are problems."""
