@@ -10,6 +10,9 @@ from sqlalchemy import BindParameter, ColumnElement, Date, bindparam, select
 from sqlalchemy.orm import Session
 
 from core.accounts.permissions import Access, Subject, access_of, valid_account
+from core.errors import Invalid
+from core.i18n import N_
+from core.i18n import gettext as _
 from core.intake.facts import Facts, PortalFacts, ReleaseFacts, SenderFacts, TicketFacts
 from core.intake.identify import AccountFacts, CustomerFacts, Match, MatchKind, identify
 from core.intake.prepare import Prepared
@@ -26,15 +29,15 @@ from core.organisation import Organisation, Route
 from core.words import Evidence
 
 _FROM_PROBLEMS = {
-    "missing": "The mail has no From field.",
-    "multiple fields": "The mail has more than one From field.",
-    "multiple mailboxes": "The From field names more than one mailbox.",
+    "missing": N_("The mail has no From field."),
+    "multiple fields": N_("The mail has more than one From field."),
+    "multiple mailboxes": N_("The From field names more than one mailbox."),
 }
-_FROM_MALFORMED = "The From field is malformed."
-_NEUTRAL = "Nothing proves or disproves the sender."
-_OWN_ADDRESS = "The sender uses an address of ours from outside."
-_PORTAL = "Signed in to the portal."
-_STAFF = "Staff have decided whom the mail is from."
+_FROM_MALFORMED = N_("The From field is malformed.")
+_NEUTRAL = N_("Nothing proves or disproves the sender.")
+_OWN_ADDRESS = N_("The sender uses an address of ours from outside.")
+_PORTAL = N_("Signed in to the portal.")
+_STAFF = N_("Staff have decided whom the mail is from.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +90,13 @@ def gather(
 def gather_release(
     session: Session, organisation: Organisation, prepared: Prepared, choice: StaffChoice
 ) -> Facts:
-    """Return the facts of a held mail that staff release (its envelope has one recipient)."""
+    """Return the facts of a held mail that staff release (its envelope has one recipient).
+
+    Raises ``Invalid`` when the account they chose does not exist.
+    """
     item = _seek(organisation, prepared)[0]
     if choice.customer_user_id is not None:
-        account = _accounts_by_id(session, {choice.customer_user_id})[choice.customer_user_id]
+        account = _chosen_account(session, choice.customer_user_id)
         kind = MatchKind.ADDRESS if account.valid else MatchKind.INVALID_ACCOUNT
         match = Match(kind, account, candidates=(account,))
     else:
@@ -114,6 +120,13 @@ def gather_release(
             organisation.queues[choice.queue_id], choice.customer_user_id is not None
         ),
     )
+
+
+def _chosen_account(session: Session, customer_user_id: int) -> AccountFacts:
+    account = _accounts_by_id(session, {customer_user_id}).get(customer_user_id)
+    if account is None:
+        raise Invalid("customer_user", _("There is no such account."))
+    return account
 
 
 def _seek(organisation: Organisation, prepared: Prepared) -> list[_Sought]:

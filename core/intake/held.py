@@ -1,6 +1,6 @@
 """What staff do with held mail: release it to a queue, or discard it with a reason."""
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session, joinedload
 
 from core import audit
@@ -13,7 +13,7 @@ from core.intake.decision import OpenTicket
 from core.intake.gather import StaffChoice, gather_release
 from core.intake.incoming import Envelope, Incoming, RecipientReceipt
 from core.intake.prepare import prepare
-from core.intake.record import Part, record_release, trace
+from core.intake.record import SAME_QUEUE, Part, record_release, trace
 from core.intake.rules import decide
 from core.models import CustomerUser, Delivery, Mail, Staff, now
 from core.organisation import load_organisation
@@ -67,9 +67,17 @@ def release(
     if not isinstance(decision.outcome, OpenTicket):
         last = decision.steps[-1]
         raise Forbidden(_(last.because, **dict(last.values)))
-    part = Part(prepared, facts, decision, b"", delivery_id=delivery.id)
+    part = Part(
+        prepared,
+        facts,
+        decision,
+        b"",
+        delivery_id=delivery.id,
+        released_by=actor,
+        released_at=now(),
+    )
     record_release(session, part, delivery.mail_id)
-    delivery.ticket_id, delivery.article_id = part.ticket_id, part.article_id
+    _set_ticket(session, delivery, part)
     if facts.match.account is not None:
         delivery.customer_user_id = facts.match.account.customer_user_id
         delivery.customer_id = facts.match.account.customer_id
@@ -92,9 +100,23 @@ def discard(session: Session, actor: Actor, staff: Staff, delivery_id: int, why:
     _settle(session, actor, delivery, HeldState.DISCARDED, why.strip())
 
 
+def _set_ticket(session: Session, delivery: Delivery, part: Part) -> None:
+    """Say what became of the mail, for every address of the queue that it was sent to."""
+    delivery.ticket_id, delivery.article_id = part.ticket_id, part.article_id
+    session.execute(
+        update(Delivery)
+        .where(
+            Delivery.mail_id == delivery.mail_id,
+            Delivery.queue_id == delivery.queue_id,
+            Delivery.reason == SAME_QUEUE,
+        )
+        .values(ticket_id=part.ticket_id, article_id=part.article_id)
+    )
+
+
 def _may_work(session: Session, staff: Staff, queue_id: int | None) -> bool:
-    if staff.role is Role.ADMIN:
-        return True
+    if queue_id is None:
+        return staff.valid and staff.role is Role.ADMIN
     return queue_id in staff_queue_ids(session, load_organisation(session), staff).writable
 
 

@@ -63,6 +63,8 @@ class Match:
     @property
     def matched_by(self) -> MatchedBy:
         """The word of the outside contract for this match."""
+        if self.kind is MatchKind.INVALID_ACCOUNT and not self.candidates:
+            return MatchedBy.NUMBER  # of a customer that is invalid as a whole
         return _MATCHED_BY[self.kind]
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from core.i18n import N_
 from core.intake.decision import Decision, Hold, Step
 from core.intake.facts import Facts, SenderFacts
 from core.intake.gather import gather
@@ -210,7 +211,7 @@ def _receipt(prepared: Prepared, results: Sequence[Part | _Earlier]) -> Receipt:
 def _hold_as_it_is(session: Session, organisation: Organisation, prepared: Prepared) -> Receipt:
     """Hold a message for every recipient without looking at what is in it."""
     bare = replace(prepared, message=unreadable(prepared.incoming.raw), from_key="")
-    because = "The mail could not be handled; its bytes are kept as they came."
+    because = N_("The mail could not be handled; its bytes are kept as they came.")
     parts: list[Part] = []
     for recipient in prepared.incoming.envelope.recipients:
         route = organisation.route(recipient)

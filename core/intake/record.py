@@ -5,12 +5,14 @@ The ids are reserved first, so that rows can refer to each other before they are
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import combinations
 from typing import Any
 
-from sqlalchemy import Insert, Table, bindparam, func, insert, update
+from sqlalchemy import Boolean, Insert, Table, bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from core.audit import Actor
 from core.db import reserve_ids
 from core.ids import new_public_id
 from core.intake import replies
@@ -18,6 +20,7 @@ from core.intake.decision import AppendArticle, Decision, Hold, OpenTicket, Reje
 from core.intake.facts import Facts
 from core.intake.incoming import RecipientReceipt, Reply
 from core.intake.prepare import Prepared
+from core.mail.text import one_line
 from core.models import (
     Article,
     Attachment,
@@ -48,13 +51,16 @@ KINDS: Mapping[type, DecisionKind] = {
     Reject: DecisionKind.REJECT,
 }
 
+SAME_QUEUE = "same-queue"  # reason of a further address of a queue that the mail reached already
+
 
 @dataclass(slots=True)
 class Part:
     """A decision for one recipient on its way into the tables.
 
     ``key`` recognises redeliveries. ``same_as`` is an earlier part of the same mail for the same
-    queue: one ticket serves both addresses.
+    queue: one ticket serves both addresses. ``released_by`` and ``released_at`` are set when staff
+    file a mail that was held.
     """
 
     prepared: Prepared
@@ -62,10 +68,17 @@ class Part:
     decision: Decision
     key: bytes
     same_as: "Part | None" = None
+    released_by: Actor | None = None
+    released_at: datetime | None = None
     delivery_id: int = 0
     ticket_id: int | None = None
     ticket_public_id: str | None = None
     article_id: int | None = None
+
+    @property
+    def filed_at(self) -> datetime:
+        """When it gets into a ticket: as it comes in, or when staff release it."""
+        return self.released_at or self.prepared.incoming.received_at
 
     @property
     def kept(self) -> bool:
@@ -162,13 +175,22 @@ def record(session: Session, mails: Sequence[Sequence[Part]]) -> None:
 
 
 def record_release(session: Session, part: Part, mail_id: int) -> None:
-    """Write the ticket or article of a held mail that was released; the mail is there already."""
+    """Write the ticket of a held mail that was released; the mail is there already.
+
+    The ticket is tied to those that the same mail opened in other queues.
+    """
     ticket_ids, article_ids = (
         iter(ids) for ids in reserve_ids(session, [(Ticket, 1), (Article, 1)])
     )
     _set_ids(part, ticket_ids, article_ids)
     rows = _Rows()
     _add_article(rows, part, mail_id)
+    others = session.scalars(
+        select(Delivery.ticket_id)
+        .where(Delivery.mail_id == mail_id, Delivery.ticket_id.is_not(None))
+        .distinct()
+    )
+    rows.links.extend(_link(_known(part.ticket_id), _known(other)) for other in others)
     _write(session, rows)
 
 
@@ -225,10 +247,10 @@ def _mail_row(prepared: Prepared, facts: Facts, mail_id: int, raw_id: int | None
         "received_at": incoming.received_at,
         "protocol": envelope.protocol,
         "peer": envelope.peer[:64],
-        "helo": envelope.helo[:255],
+        "helo": one_line(envelope.helo)[:255],
         "tls": envelope.tls,
         "trusted": envelope.trusted,
-        "mail_from": envelope.mail_from[:320],
+        "mail_from": one_line(envelope.mail_from)[:320],
         "size": len(incoming.raw),
         "from_address": (message.from_.address or "")[:320],
         "from_display": message.from_.display[:500],
@@ -248,10 +270,10 @@ def _delivery_row(part: Part, mail_id: int) -> dict[str, Any]:
     return {
         "id": part.delivery_id,
         "mail_id": mail_id,
-        "recipient": part.facts.recipient[:320],
+        "recipient": one_line(part.facts.recipient)[:320],
         "queue_id": outcome.queue_id,
         "decision": KINDS[type(outcome)],
-        "reason": "same-queue" if part.same_as else outcome.reason,
+        "reason": SAME_QUEUE if part.same_as else outcome.reason,
         "reply": str(part.reply),
         "matched_by": match.matched_by,
         "customer_user_id": match.account.customer_user_id if match.account else None,
@@ -278,6 +300,7 @@ def trace(decision: Decision) -> list[dict[str, Any]]:
 
 def _ticket_row(part: Part, outcome: OpenTicket) -> dict[str, Any]:
     incoming, match = part.prepared.incoming, part.facts.match
+    requester = part.prepared.message.from_.address or one_line(incoming.envelope.mail_from)
     account, customer = match.account, match.customer
     if account is not None:
         customer_id: int | None = account.customer_id
@@ -289,14 +312,14 @@ def _ticket_row(part: Part, outcome: OpenTicket) -> dict[str, Any]:
         "queue_id": outcome.queue_id,
         "customer_id": customer_id,
         "customer_user_id": account.customer_user_id if account else None,
-        "requester": (part.prepared.message.from_.address or incoming.envelope.mail_from)[:320],
+        "requester": requester[:320],
         "subject": part.prepared.message.subject[:500],
         "state": TicketState.NEW,
         "priority": Priority.NORMAL,
         "owner_id": None,
         "flag": outcome.flag,
         "created_at": incoming.received_at,
-        "changed_at": incoming.received_at,
+        "changed_at": part.filed_at,
         "waiting_since": incoming.received_at,
         "closed_at": None,
         "version": 1,
@@ -315,7 +338,7 @@ def _reply_row(part: Part, outcome: AppendArticle) -> dict[str, Any]:
         "ticket": outcome.ticket_id,
         "at": at,
         "new_state": state,
-        "waiting": None if outcome.close else at,
+        "closing": outcome.close,
         "closed": at if outcome.close else None,
     }
 
@@ -327,7 +350,10 @@ _REPLY = (
     .values(
         changed_at=bindparam("at"),
         state=bindparam("new_state"),
-        waiting_since=func.coalesce(_TICKETS.c.waiting_since, bindparam("waiting")),
+        waiting_since=case(
+            (bindparam("closing", type_=Boolean), None),
+            else_=func.coalesce(_TICKETS.c.waiting_since, bindparam("at")),
+        ),
         closed_at=bindparam("closed"),
         version=_TICKETS.c.version + 1,
     )
@@ -358,15 +384,14 @@ def _article_row(part: Part, mail_id: int) -> dict[str, Any]:
 
 
 def _audit_row(part: Part) -> dict[str, Any]:
-    incoming, account = part.prepared.incoming, part.facts.match.account
-    in_portal = incoming.envelope.protocol is Protocol.PORTAL and account is not None
+    actor = part.released_by or _sender(part)
     opened = isinstance(part.decision.outcome, OpenTicket)
     return {
-        "at": incoming.received_at,
-        "actor_kind": ActorKind.CUSTOMER if in_portal else ActorKind.MAIL,
-        "actor_id": account.customer_user_id if account else None,
-        "actor_name": (account.login if in_portal and account else part.facts.sender.address)[:320],
-        "peer": incoming.envelope.peer[:64],
+        "at": part.filed_at,
+        "actor_kind": actor.kind,
+        "actor_id": actor.id,
+        "actor_name": actor.name[:320],
+        "peer": actor.peer[:64],
         "action": "created" if opened else "article-added",
         "object_kind": "ticket",
         "object_id": part.ticket_id,
@@ -374,6 +399,15 @@ def _audit_row(part: Part) -> dict[str, Any]:
         "before": None,
         "after": {"article": part.article_id, "reason": part.decision.outcome.reason},
     }
+
+
+def _sender(part: Part) -> Actor:
+    """Return who caused what is recorded: an account only where it signed in itself."""
+    envelope, account = part.prepared.incoming.envelope, part.facts.match.account
+    account_id = account.customer_user_id if account else None
+    if envelope.protocol is Protocol.PORTAL and account is not None:
+        return Actor(ActorKind.CUSTOMER, account_id, account.login, envelope.peer)
+    return Actor(ActorKind.MAIL, account_id, part.facts.sender.address, envelope.peer)
 
 
 def _links(mail: Sequence[Part]) -> Iterable[dict[str, Any]]:

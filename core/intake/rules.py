@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
+from core.i18n import N_
 from core.intake import replies
 from core.intake.decision import AppendArticle, Decision, Hold, OpenTicket, Outcome, Reject, Step
 from core.intake.facts import Facts
@@ -47,26 +48,26 @@ def released_by_staff(facts: Facts) -> Answer | None:
     if undecided and not facts.release.chosen:
         return Answer(
             Hold("account-undecided", queue.id),
-            "Several accounts come into question: choose the one that the mail is from.",
+            N_("Several accounts come into question: choose the one that the mail is from."),
         )
     if facts.match.kind is MatchKind.INVALID_ACCOUNT:
         return Answer(
             Hold("account-invalid", queue.id),
-            "The account is invalid: make it valid, or choose another one.",
+            N_("The account is invalid: make it valid, or choose another one."),
         )
     if facts.access is None:
         return Answer(
             OpenTicket("released", queue.id, Flag.STRANGER),
-            "Released by staff to %(queue)s, without a customer.",
+            N_("Released by staff to %(queue)s, without a customer."),
             name,
         )
     if not facts.access.may_write(queue.id):
         return Answer(
             Hold("queue-forbidden", queue.id),
-            "The account may not write to %(queue)s: give it the right, or choose another queue.",
+            N_("The account may not write to %(queue)s: give it the right, or choose another."),
             name,
         )
-    return Answer(OpenTicket("released", queue.id), "Released by staff to %(queue)s.", name)
+    return Answer(OpenTicket("released", queue.id), N_("Released by staff to %(queue)s."), name)
 
 
 def portal_reply(facts: Facts) -> Answer | None:
@@ -77,12 +78,12 @@ def portal_reply(facts: Facts) -> Answer | None:
     if facts.access is None or not facts.access.may_reply(ticket):
         return Answer(
             Reject("queue-forbidden", replies.NOT_PERMITTED, ticket.queue_id),
-            "The account may not write to this ticket.",
+            N_("The account may not write to this ticket."),
         )
     if ticket.state is not TicketState.CLOSED:
         return Answer(
             AppendArticle("reply", ticket.id, ticket.queue_id, close=facts.portal.close),
-            "A reply to an open ticket of the account.",
+            N_("A reply to an open ticket of the account."),
         )
     return _reply_to_closed(facts)
 
@@ -101,17 +102,17 @@ def _reply_to_closed(facts: Facts) -> Answer:
                     reopen=not facts.portal.close,
                     close=facts.portal.close,
                 ),
-                "A reply to a closed ticket; its queue lets it be opened again.",
+                N_("A reply to a closed ticket; its queue lets it be opened again."),
             )
         case FollowUp.REJECT:
             return Answer(
                 Reject("ticket-closed", replies.NOT_PERMITTED, ticket.queue_id),
-                "The ticket is closed, and its queue takes no replies to closed tickets.",
+                N_("The ticket is closed, and its queue takes no replies to closed tickets."),
             )
         case FollowUp.NEW_TICKET:
             return Answer(
                 OpenTicket("reply-to-closed", ticket.queue_id, linked_to=ticket.id),
-                "The ticket is closed; its queue wants a new ticket, linked to it.",
+                N_("The ticket is closed; its queue wants a new ticket, linked to it."),
             )
         case _:
             assert_never(follow_up)
@@ -125,11 +126,11 @@ def portal_ticket(facts: Facts) -> Answer | None:
     if queue is None or facts.access is None or not facts.access.may_write(queue.id):
         return Answer(
             Reject("queue-forbidden", replies.NOT_PERMITTED, queue.id if queue else None),
-            "The account may not write to this queue.",
+            N_("The account may not write to this queue."),
         )
     return Answer(
         OpenTicket("portal", queue.id),
-        "Written in the portal; the account may write to %(queue)s.",
+        N_("Written in the portal; the account may write to %(queue)s."),
         (("queue", queue.name),),
     )
 
@@ -140,7 +141,7 @@ def unknown_recipient(facts: Facts) -> Answer | None:
         return None
     return Answer(
         Reject("unknown-recipient", replies.UNKNOWN_RECIPIENT),
-        "No valid queue has the address %(recipient)s.",
+        N_("No valid queue has the address %(recipient)s."),
         (("recipient", facts.recipient),),
     )
 
@@ -151,7 +152,7 @@ def too_many_hops(facts: Facts) -> Answer | None:
         return None
     return Answer(
         Reject("too-many-hops", replies.LOOP, _queue_id(facts)),
-        "%(hops)s servers have passed the mail on, more than %(limit)s: it goes in circles.",
+        N_("%(hops)s servers have passed the mail on, more than %(limit)s: it goes in circles."),
         (("hops", str(facts.hops)), ("limit", str(MAX_HOPS))),
     )
 
@@ -162,7 +163,7 @@ def own_address_from_outside(facts: Facts) -> Answer | None:
         return None
     return Answer(
         Reject("own-address", replies.NOT_PERMITTED, _queue_id(facts)),
-        "The sender %(address)s is an address of ours, but the mail comes from outside.",
+        N_("The sender %(address)s is an address of ours, but the mail comes from outside."),
         (("address", facts.sender.address),),
     )
 
@@ -184,7 +185,7 @@ def delivery_report(facts: Facts) -> Answer | None:
         return None
     return Answer(
         Hold("delivery-report", _queue_id(facts)),
-        "A mail server's report about a mail that was sent, not a customer's mail.",
+        N_("A mail server's report about a mail that was sent, not a customer's mail."),
     )
 
 
@@ -192,7 +193,9 @@ def postmaster(facts: Facts) -> Answer | None:
     """Mail to postmaster where no queue has that address: staff decide."""
     if facts.queue is not None:
         return None
-    return Answer(Hold("postmaster", None), "Mail to postmaster, which no queue has as an address.")
+    return Answer(
+        Hold("postmaster", None), N_("Mail to postmaster, which no queue has as an address.")
+    )
 
 
 def number_conflict(facts: Facts) -> Answer | None:
@@ -201,7 +204,7 @@ def number_conflict(facts: Facts) -> Answer | None:
         return None
     return Answer(
         Hold("number-conflict", _queue_id(facts)),
-        "The Kunden# in the mail (%(numbers)s) and the sender's account contradict each other.",
+        N_("The Kunden# in the mail (%(numbers)s) and the sender's account contradict each other."),
         (("numbers", ", ".join(facts.match.numbers)),),
     )
 
@@ -212,7 +215,7 @@ def ambiguous_address(facts: Facts) -> Answer | None:
         return None
     return Answer(
         Hold("ambiguous-address", _queue_id(facts)),
-        "Several accounts have this address: %(logins)s.",
+        N_("Several accounts have this address: %(logins)s."),
         (("logins", ", ".join(account.login for account in facts.match.candidates)),),
     )
 
@@ -221,32 +224,36 @@ def invalid_account(facts: Facts) -> Answer | None:
     """The account, or its customer, is not valid (row M8)."""
     if facts.match.kind is not MatchKind.INVALID_ACCOUNT:
         return None
-    because = "The account that the mail is from is invalid."
-    if facts.strict and facts.verified:
+    because = N_("The account that the mail is from is invalid.")
+    if facts.strict:
         return Answer(Reject("account-invalid", replies.NOT_PERMITTED, _queue_id(facts)), because)
     return Answer(Hold("account-invalid", _queue_id(facts)), because)
 
 
 def stranger(facts: Facts) -> Answer | None:
-    """Nobody we know: the queue's rule for strangers (row M6)."""
+    """Nobody we know: the queue's rule for strangers (row M6).
+
+    The ``strict`` policy refuses what would be held, unless the sender is verified (row V1, M6).
+    """
     if facts.match.kind is not MatchKind.UNKNOWN or facts.queue is None:
         return None
     queue = facts.queue
     match queue.strangers:
         case StrangersRule.HOLD:
-            return Answer(
-                Hold("stranger", queue.id), "Nobody we know has the address of the sender."
-            )
+            because = N_("Nobody we know has the address of the sender.")
+            if facts.strict and not facts.verified:
+                return Answer(Reject("stranger", replies.NOT_PERMITTED, queue.id), because)
+            return Answer(Hold("stranger", queue.id), because)
         case StrangersRule.REJECT:
             return Answer(
                 Reject("stranger", replies.NOT_PERMITTED, queue.id),
-                "Nobody we know has the address of the sender, and %(queue)s refuses strangers.",
+                N_("Nobody we know has the address of the sender; %(queue)s refuses strangers."),
                 (("queue", queue.name),),
             )
         case StrangersRule.ACCEPT:
             return Answer(
                 OpenTicket("stranger", queue.id, Flag.STRANGER),
-                "Nobody we know has the address of the sender, but %(queue)s is open to strangers.",
+                N_("Nobody we know has the address of the sender, but %(queue)s takes strangers."),
                 (("queue", queue.name),),
             )
         case _:
@@ -259,7 +266,7 @@ def number_from_unknown_address(facts: Facts) -> Answer | None:
         return None
     return Answer(
         Hold("number-from-unknown-address", _queue_id(facts)),
-        "The mail names the Kunden# %(numbers)s, but the address is unknown there.",
+        N_("The mail names the Kunden# %(numbers)s, but the address is unknown there."),
         (("numbers", ", ".join(facts.match.numbers)),),
     )
 
@@ -270,7 +277,18 @@ def unverified_known_domain(facts: Facts) -> Answer | None:
         return None
     return Answer(
         Hold("sender-not-verified", _queue_id(facts)),
-        "A new address in a domain of the customer, and the sender could not be verified.",
+        N_("A new address in a domain of the customer, and the sender could not be verified."),
+    )
+
+
+def unverified_shared_address(facts: Facts) -> Answer | None:
+    """A number chose among the accounts of an address; that proves nothing (row M7 with V1)."""
+    shared = len(facts.match.candidates) > 1
+    if facts.match.kind is not MatchKind.ADDRESS_AND_NUMBER or not shared or facts.verified:
+        return None
+    return Answer(
+        Hold("sender-not-verified", _queue_id(facts)),
+        N_("The Kunden# chose one of several accounts, and the sender could not be verified."),
     )
 
 
@@ -280,7 +298,7 @@ def queue_forbidden(facts: Facts) -> Answer | None:
     if queue is None or (facts.access is not None and facts.access.may_write(queue.id)):
         return None
     name = (("queue", queue.name),)
-    forbidden = "The account may not write to %(queue)s."
+    forbidden = N_("The account may not write to %(queue)s.")
     if facts.match.kind is MatchKind.KNOWN_DOMAIN:
         return Answer(Hold("queue-forbidden", queue.id), forbidden, name)
     match queue.forbidden:
@@ -309,12 +327,12 @@ def _fall_back(facts: Facts) -> Answer:
     if target is None:
         return Answer(
             Hold("queue-forbidden", wanted.id),
-            "The account may not write to %(queue)s, nor to any other queue.",
+            N_("The account may not write to %(queue)s, nor to any other queue."),
             (("queue", wanted.name),),
         )
     return Answer(
         OpenTicket("fallback", target, _flag(facts)),
-        "The account may not write to %(queue)s; filed in %(fallback)s, which it may write to.",
+        N_("The account may not write to %(queue)s; filed in %(fallback)s, which it may write to."),
         (("queue", wanted.name), ("fallback", organisation.queues[target].name)),
     )
 
@@ -325,7 +343,7 @@ def file_it(facts: Facts) -> Answer | None:
         return None
     return Answer(
         OpenTicket("allowed", facts.queue.id, _flag(facts)),
-        "The account may write to %(queue)s.",
+        N_("The account may write to %(queue)s."),
         (("queue", facts.queue.name),),
     )
 
@@ -346,6 +364,7 @@ RULES: tuple[Rule, ...] = (
     stranger,
     number_from_unknown_address,
     unverified_known_domain,
+    unverified_shared_address,
     queue_forbidden,
     file_it,
 )
@@ -388,14 +407,18 @@ def _word(outcome: Outcome) -> str:
 
 
 _FOUND = {
-    MatchKind.ADDRESS: "The address belongs to %(login)s (Kunden# %(number)s).",
-    MatchKind.ADDRESS_AND_NUMBER: "Address and Kunden# agree on %(login)s (Kunden# %(number)s).",
-    MatchKind.KNOWN_DOMAIN: "The Kunden# and the domain of the address are those of %(number)s.",
-    MatchKind.NUMBER_ONLY: "The mail names the Kunden# %(number)s; the address is unknown.",
-    MatchKind.CONFLICT: "Address and Kunden# do not agree.",
-    MatchKind.UNKNOWN: "Neither the address nor a Kunden# is known.",
-    MatchKind.AMBIGUOUS: "Several accounts have the address.",
-    MatchKind.INVALID_ACCOUNT: "The account is invalid.",
+    MatchKind.ADDRESS: N_("The address belongs to %(login)s (Kunden# %(number)s)."),
+    MatchKind.ADDRESS_AND_NUMBER: N_(
+        "Address and Kunden# agree on %(login)s (Kunden# %(number)s)."
+    ),
+    MatchKind.KNOWN_DOMAIN: N_(
+        "The Kunden# and the domain of the address are those of %(number)s."
+    ),
+    MatchKind.NUMBER_ONLY: N_("The mail names the Kunden# %(number)s; the address is unknown."),
+    MatchKind.CONFLICT: N_("Address and Kunden# do not agree."),
+    MatchKind.UNKNOWN: N_("Neither the address nor a Kunden# is known."),
+    MatchKind.AMBIGUOUS: N_("Several accounts have the address."),
+    MatchKind.INVALID_ACCOUNT: N_("The account is invalid."),
 }
 
 
@@ -407,7 +430,7 @@ def _what_was_found(facts: Facts) -> tuple[Step, ...]:
             Step(
                 "recipient",
                 facts.queue.name,
-                "%(recipient)s is an address of the queue %(queue)s.",
+                N_("%(recipient)s is an address of the queue %(queue)s."),
                 (("recipient", facts.recipient), ("queue", facts.queue.name)),
             )
         )
@@ -430,13 +453,13 @@ def _permission_step(facts: Facts) -> Step:
         return Step(
             "permission",
             "none",
-            "No permission in the group %(group)s of the queue %(queue)s.",
+            N_("No permission in the group %(group)s of the queue %(queue)s."),
             (("group", queue.group_name), ("queue", queue.name)),
         )
     return Step(
         "permission",
         access.permission.value,
-        "%(permission)s in %(queue)s through the group %(group)s (%(through)s).",
+        N_("%(permission)s in %(queue)s through the group %(group)s (%(through)s)."),
         (
             ("permission", access.permission.value),
             ("queue", queue.name),

@@ -58,6 +58,8 @@ KNOWN_DOMAIN = replace(
 NUMBER_ONLY = matched(FACTS, MatchKind.NUMBER_ONLY, customer=MUSTER, numbers=("K-1000",))
 CONFLICT = matched(FACTS, MatchKind.CONFLICT, candidates=(ANNA,), numbers=("K-2000",))
 AMBIGUOUS = matched(FACTS, MatchKind.AMBIGUOUS, candidates=(ANNA, BEN))
+SHARED = matched(FACTS, MatchKind.ADDRESS_AND_NUMBER, account=ANNA, candidates=(ANNA, BEN))
+SHARED_NEUTRAL = with_evidence(SHARED, Evidence.NEUTRAL)
 INVALID = matched(FACTS, MatchKind.INVALID_ACCOUNT, account=replace(ANNA, valid=False))
 FAILED = with_evidence(FACTS, Evidence.FAILED)
 OWN = replace(FAILED, sender=replace(FAILED.sender, own_address=True))
@@ -157,11 +159,23 @@ TABLE: list[tuple[str, Facts, Outcome]] = [
     ("ambiguous", AMBIGUOUS, held("ambiguous-address")),
     ("invalid account", INVALID, held("account-invalid")),
     ("invalid account, strict", with_policy(INVALID, STRICT), refused("account-invalid")),
+    ("ambiguous, settled by a number", SHARED, FILED),
+    ("ambiguous, settled by a number, neutral", SHARED_NEUTRAL, held("sender-not-verified")),
+    ("ambiguous, settled by a number, neutral, strict", with_policy(SHARED_NEUTRAL, STRICT),
+     held("sender-not-verified")),
+    ("ambiguous, settled by a number, neutral, open", with_policy(SHARED_NEUTRAL, OPEN), FILED),
+    ("invalid account, neutral", with_evidence(INVALID, Evidence.NEUTRAL), held("account-invalid")),
     ("invalid account, neutral, strict",
-     with_policy(with_evidence(INVALID, Evidence.NEUTRAL), STRICT), held("account-invalid")),
+     with_policy(with_evidence(INVALID, Evidence.NEUTRAL), STRICT), refused("account-invalid")),
     # strangers
     ("stranger", STRANGER, held("stranger")),
     ("stranger, neutral", STRANGER_NEUTRAL, held("stranger")),
+    ("stranger, strict", with_policy(STRANGER, STRICT), held("stranger")),
+    ("stranger, neutral, strict", with_policy(STRANGER_NEUTRAL, STRICT), refused("stranger")),
+    ("stranger, neutral, open", with_policy(STRANGER_NEUTRAL, OPEN), held("stranger")),
+    ("strangers=accept, neutral, strict",
+     with_policy(with_queue(STRANGER_NEUTRAL, strangers=StrangersRule.ACCEPT), STRICT),
+     OpenTicket("stranger", SALES.id, Flag.STRANGER)),
     ("strangers=reject", with_queue(STRANGER, strangers=StrangersRule.REJECT), refused("stranger")),
     ("strangers=reject, neutral", with_queue(STRANGER_NEUTRAL, strangers=StrangersRule.REJECT),
      refused("stranger")),
@@ -246,6 +260,9 @@ TRIGGERS: dict[rules.Rule, Callable[[Facts], Facts]] = {
     rules.unverified_known_domain: lambda facts: with_evidence(
         replace(facts, match=KNOWN_DOMAIN.match), Evidence.NEUTRAL
     ),
+    rules.unverified_shared_address: lambda facts: with_evidence(
+        replace(facts, match=SHARED.match), Evidence.NEUTRAL
+    ),
     rules.queue_forbidden: lambda facts: replace(facts, access=None),
     rules.file_it: lambda facts: facts,
 }
@@ -257,6 +274,7 @@ EXCLUSIVE = {
     (rules.invalid_account, rules.stranger),
     (rules.stranger, rules.number_from_unknown_address),
     (rules.number_from_unknown_address, rules.unverified_known_domain),
+    (rules.unverified_known_domain, rules.unverified_shared_address),
 }
 
 

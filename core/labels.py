@@ -1,0 +1,200 @@
+"""The stored words as people read them: one vocabulary for pages, console and mails.
+
+Words are keyed by their enumeration, for "hold" as a rule of a queue reads differently from
+"hold" as the fate of a mail. Reasons of decisions and names of rules are no enumerations: a rule
+is added without changing a table of the database.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from core.accounts.permissions import Through
+from core.i18n import N_, gettext
+from core.intake.identify import MatchKind
+from core.words import (
+    Author,
+    DecisionKind,
+    Evidence,
+    Flag,
+    FollowUp,
+    ForbiddenRule,
+    HeldState,
+    MatchedBy,
+    Permission,
+    Priority,
+    Protocol,
+    Role,
+    SenderPolicy,
+    StrangersRule,
+    TicketState,
+    Validity,
+)
+
+_WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
+    TicketState: {
+        TicketState.NEW: N_("New"),
+        TicketState.OPEN: N_("Open"),
+        TicketState.WAITING: N_("Waiting for customer"),
+        TicketState.CLOSED: N_("Closed"),
+    },
+    Priority: {
+        Priority.LOW: N_("Low"),
+        Priority.NORMAL: N_("Normal"),
+        Priority.HIGH: N_("High"),
+        Priority.URGENT: N_("Urgent"),
+    },
+    Validity: {
+        Validity.VALID: N_("valid"),
+        Validity.INVALID: N_("invalid"),
+        Validity.INVALID_TEMPORARILY: N_("invalid temporarily"),
+    },
+    Role: {Role.AGENT: N_("Agent"), Role.ADMIN: N_("Admin")},
+    Permission: {Permission.RO: N_("Read"), Permission.RW: N_("Read and write")},
+    Through: {
+        Through.DIRECT: N_("given directly"),
+        Through.CUSTOMER: N_("through the customer"),
+        Through.ALWAYS: N_("always-group"),
+        Through.NO_GROUP_SUPPORT: N_("group support is off"),
+    },
+    DecisionKind: {
+        DecisionKind.OPEN_TICKET: N_("New ticket"),
+        DecisionKind.APPEND_ARTICLE: N_("Added to a ticket"),
+        DecisionKind.HOLD: N_("Held"),
+        DecisionKind.DISCARD: N_("Discarded"),
+        DecisionKind.REJECT: N_("Rejected"),
+        DecisionKind.DEFER: N_("Deferred"),
+    },
+    HeldState: {
+        HeldState.WAITING: N_("Waiting for a decision"),
+        HeldState.RELEASED: N_("Released"),
+        HeldState.DISCARDED: N_("Discarded"),
+    },
+    Evidence: {
+        Evidence.PORTAL: N_("Signed in to the portal"),
+        Evidence.VERIFIED: N_("Sender verified"),
+        Evidence.NEUTRAL: N_("Sender neither verified nor refuted"),
+        Evidence.FAILED: N_("Sender refuted or unclear"),
+    },
+    MatchedBy: {
+        MatchedBy.ADDRESS: N_("by the mail address"),
+        MatchedBy.NUMBER: N_("by the Kunden# only"),
+        MatchedBy.ADDRESS_AND_NUMBER: N_("by mail address and Kunden#"),
+        MatchedBy.DOMAIN: N_("by Kunden# and mail domain"),
+        MatchedBy.NONE: N_("not matched"),
+    },
+    MatchKind: {
+        MatchKind.ADDRESS: N_("Address known"),
+        MatchKind.ADDRESS_AND_NUMBER: N_("Address and Kunden# agree"),
+        MatchKind.KNOWN_DOMAIN: N_("New address of a known domain"),
+        MatchKind.NUMBER_ONLY: N_("Only the Kunden# known"),
+        MatchKind.CONFLICT: N_("Contradiction"),
+        MatchKind.UNKNOWN: N_("Unknown"),
+        MatchKind.AMBIGUOUS: N_("Ambiguous"),
+        MatchKind.INVALID_ACCOUNT: N_("Account invalid"),
+    },
+    Flag: {
+        Flag.SENDER_NOT_VERIFIED: N_("Sender not verified"),
+        Flag.NEW_ADDRESS: N_("New address of a known domain"),
+        Flag.STRANGER: N_("Unknown sender"),
+        Flag.UNREADABLE: N_("Not fully readable"),
+    },
+    Author: {
+        Author.CUSTOMER: N_("Customer"),
+        Author.STAFF: N_("Support"),
+        Author.UNKNOWN: N_("Unknown sender"),
+    },
+    Protocol: {
+        Protocol.SMTP: N_("Mail (SMTP)"),
+        Protocol.LMTP: N_("Mail (LMTP)"),
+        Protocol.DELIVER: N_("Mail (schalter deliver)"),
+        Protocol.PORTAL: N_("Portal"),
+    },
+    SenderPolicy: {
+        SenderPolicy.OPEN: N_("Open: unproven senders count as verified"),
+        SenderPolicy.BALANCED: N_("Balanced: unproven senders are marked or held"),
+        SenderPolicy.STRICT: N_("Strict: what is held otherwise is mostly refused"),
+    },
+    FollowUp: {
+        FollowUp.POSSIBLE: N_("opens the ticket again"),
+        FollowUp.REJECT: N_("is refused"),
+        FollowUp.NEW_TICKET: N_("makes a new ticket"),
+    },
+    ForbiddenRule: {
+        ForbiddenRule.HOLD: N_("Hold for staff"),
+        ForbiddenRule.REJECT: N_("Refuse"),
+        ForbiddenRule.FALLBACK: N_("File in a queue that the customer may use"),
+    },
+    StrangersRule: {
+        StrangersRule.HOLD: N_("Hold for staff"),
+        StrangersRule.REJECT: N_("Refuse"),
+        StrangersRule.ACCEPT: N_("Accept and mark"),
+    },
+}
+
+REASONS: Mapping[str, str] = {
+    "allowed": N_("Account may write to the queue"),
+    "fallback": N_("Queue not permitted, filed in another"),
+    "portal": N_("Written in the portal"),
+    "released": N_("Released by staff"),
+    "reply": N_("Reply in the portal"),
+    "reply-reopens": N_("Reply opened the ticket again"),
+    "reply-to-closed": N_("Reply to a closed ticket made a new one"),
+    "same-queue": N_("Second address of the same queue"),
+    "stranger": N_("Unknown sender"),
+    "queue-forbidden": N_("Queue not permitted"),
+    "ticket-closed": N_("Ticket is closed"),
+    "account-invalid": N_("Account invalid"),
+    "account-undecided": N_("Several accounts in question"),
+    "ambiguous-address": N_("Address of several accounts"),
+    "number-conflict": N_("Kunden# contradicts the address"),
+    "number-from-unknown-address": N_("Kunden# from an unknown address"),
+    "sender-not-verified": N_("Sender not verified"),
+    "sender-unclear": N_("Sender unclear"),
+    "own-address": N_("Own address from outside"),
+    "delivery-report": N_("Delivery report"),
+    "postmaster": N_("Mail to postmaster"),
+    "too-many-hops": N_("Mail goes in circles"),
+    "unknown-recipient": N_("Unknown recipient"),
+    "unreadable": N_("Could not be handled"),
+}
+
+RULES: Mapping[str, str] = {
+    "recipient": N_("Recipient"),
+    "sender": N_("Sender"),
+    "identify": N_("Account"),
+    "permission": N_("Permission"),
+    "released_by_staff": N_("Released by staff"),
+    "portal_reply": N_("Reply in the portal"),
+    "portal_ticket": N_("Ticket from the portal"),
+    "unknown_recipient": N_("Unknown recipient"),
+    "too_many_hops": N_("Mail goes in circles"),
+    "own_address_from_outside": N_("Own address from outside"),
+    "unclear_sender": N_("Sender unclear"),
+    "delivery_report": N_("Delivery report"),
+    "postmaster": N_("Mail to postmaster"),
+    "number_conflict": N_("Kunden# contradicts the address"),
+    "ambiguous_address": N_("Address of several accounts"),
+    "invalid_account": N_("Account invalid"),
+    "stranger": N_("Unknown sender"),
+    "number_from_unknown_address": N_("Kunden# from an unknown address"),
+    "unverified_known_domain": N_("New address, sender not verified"),
+    "unverified_shared_address": N_("Shared address, sender not verified"),
+    "queue_forbidden": N_("Queue not permitted"),
+    "file_it": N_("Account may write to the queue"),
+    "unreadable": N_("Could not be handled"),
+}
+
+
+def label(word: StrEnum) -> str:
+    """Return a stored word in the reader's language. Raises ``KeyError`` for one without text."""
+    return gettext(_WORDS[type(word)][word])
+
+
+def reason_label(reason: str) -> str:
+    """Return the reason of a decision in the reader's language; an old one as it is stored."""
+    return gettext(REASONS[reason]) if reason in REASONS else reason
+
+
+def rule_label(rule: str) -> str:
+    """Return the name of a rule in the reader's language; an old one as it is stored."""
+    return gettext(RULES[rule]) if rule in RULES else rule
