@@ -50,6 +50,12 @@ _POSTGRESQL_INSERT = text(
     "INSERT INTO article_search (article_id, document) "
     "VALUES (:id, to_tsvector('simple', :subject || ' ' || :body))"
 )
+_FTS5_MATCH: Any = text("article_search MATCH :phrases")
+_FTS5_FIRST = text(
+    "SELECT rowid FROM article_search WHERE article_search MATCH :phrases LIMIT :limit"
+)
+# Starting them takes longer than a search, which ends after a few hundred rows.
+_NO_WORKERS = text("SET LOCAL max_parallel_workers_per_gather = 0")
 _SEARCH = table("article_search", column("rowid", Integer), column("article_id", Integer))
 
 Term = tuple[str, ...]  # words that follow each other: "K-1000" is two
@@ -83,13 +89,12 @@ def search_tickets(
 
     ``may_see`` is the condition on tickets that the asker may see. Without ``internal`` an
     article that customers may not read makes no ticket findable. Every word must be in one
-    article; the last may be the beginning of one.
+    article. The last may be the beginning of one, unless it is a common word itself; with ``*``
+    behind it, it always may.
     """
     terms = terms_of(query)
     readable = may_see if internal else may_see & Article.visible
-    found = _newest(session, terms, readable, prefix=False) if terms else []
-    if terms and len(found) <= MAX_MATCHES and len(terms[-1][-1]) >= MIN_PREFIX:
-        found = _newest(session, terms, readable, prefix=True)
+    found = _newest(session, terms, readable, query.endswith("*")) if terms else []
     ids = set(found[:MAX_MATCHES])
     number = _NUMBER.fullmatch(query)
     if number and 0 < ticket_id_of(int(number[1])) <= MAX_TICKET_ID:
@@ -104,14 +109,16 @@ def terms_of(query: str) -> list[Term]:
 
 
 def _newest(
-    session: Session, terms: Sequence[Term], readable: ColumnElement[bool], *, prefix: bool
+    session: Session, terms: Sequence[Term], readable: ColumnElement[bool], starred: bool
 ) -> list[int]:
     """Return the tickets of the newest matching articles, one entry per article."""
-    on_sqlite = _on_sqlite(session)
-    key = _SEARCH.c.rowid if on_sqlite else _SEARCH.c.article_id
+    if _on_sqlite(session):
+        key, matches = _SEARCH.c.rowid, _fts5_matches(session, terms, starred)
+    else:
+        session.execute(_NO_WORKERS)
+        key, matches = _SEARCH.c.article_id, _tsvector_matches(terms, starred)
     joined = _InOrder(_SEARCH, Article.__table__, Article.id == key)
     joined = _InOrder(joined, Ticket.__table__, Ticket.id == Article.ticket_id)
-    matches = _fts5_matches(terms, prefix) if on_sqlite else _tsvector_matches(terms, prefix)
     statement = (
         select(Article.ticket_id)
         .select_from(joined)
@@ -122,18 +129,35 @@ def _newest(
     return list(session.scalars(statement))
 
 
-def _fts5_matches(terms: Sequence[Term], prefix: bool) -> ColumnElement[bool]:
+def _fts5_matches(session: Session, terms: Sequence[Term], starred: bool) -> ColumnElement[bool]:
+    """Return the condition on SQLite.
+
+    FTS5 merges all words with a beginning before it hands out the first row, and hands whole
+    words out at once: so beginnings are looked for where the whole words are rare.
+    """
     phrases = " ".join(f'"{" ".join(term)}"' for term in terms)
-    condition: Any = text("article_search MATCH :phrases")
-    matches: ColumnElement[bool] = condition.bindparams(phrases=phrases + "*" * prefix)
-    return matches
+    if starred or (_may_begin(terms) and not _is_common(session, phrases)):
+        phrases += "*"
+    condition: ColumnElement[bool] = _FTS5_MATCH.bindparams(phrases=phrases)
+    return condition
 
 
-def _tsvector_matches(terms: Sequence[Term], prefix: bool) -> ColumnElement[bool]:
+def _is_common(session: Session, phrases: str) -> bool:
+    found = session.scalars(_FTS5_FIRST, {"phrases": phrases, "limit": MAX_MATCHES + 1})
+    return len(found.all()) > MAX_MATCHES
+
+
+def _tsvector_matches(terms: Sequence[Term], starred: bool) -> ColumnElement[bool]:
     phrases = " & ".join(" <-> ".join(f"'{word}'" for word in term) for term in terms)
-    query = func.to_tsquery("simple", phrases + ":*" * prefix)
+    if starred or _may_begin(terms):
+        phrases += ":*"
+    query = func.to_tsquery("simple", phrases)
     matches: ColumnElement[bool] = literal_column("article_search.document").op("@@")(query)
     return matches
+
+
+def _may_begin(terms: Sequence[Term]) -> bool:
+    return len(terms[-1][-1]) >= MIN_PREFIX
 
 
 class _InOrder(Join):

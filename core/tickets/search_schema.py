@@ -11,5 +11,7 @@ SQLITE_DDL: tuple[str, ...] = (
 POSTGRESQL_DDL: tuple[str, ...] = (
     "CREATE TABLE article_search ("
     "article_id integer PRIMARY KEY REFERENCES articles (id), document tsvector NOT NULL)",
-    "CREATE INDEX ix_article_search_document ON article_search USING gin (document)",
+    # Every search walks what new articles have put on the pending list: keep it short.
+    "CREATE INDEX ix_article_search_document ON article_search USING gin (document) "
+    "WITH (gin_pending_list_limit = 256)",
 )
