@@ -12,7 +12,7 @@ whether there are more.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -36,6 +36,8 @@ from core.text import fold
 MAX_INDEXED = 64 * 1024  # characters of an article that can be found
 MAX_MATCHES = 500  # articles that one search looks at
 MAX_TERMS = 12
+SAMPLE = 1000  # of the newest articles, by which PostgreSQL is told how common words are
+COMMON_IN_SAMPLE = 10
 MIN_PREFIX = 3  # letters: shorter beginnings are those of half the language
 MAX_TICKET_ID = 2**31 - 1
 
@@ -56,6 +58,11 @@ _FTS5_FIRST = text(
 )
 # Starting them takes longer than a search, which ends after a few hundred rows.
 _NO_WORKERS = text("SET LOCAL max_parallel_workers_per_gather = 0")
+_TSVECTOR_SAMPLE = text(
+    "SELECT count(*) FROM "
+    "(SELECT document FROM article_search ORDER BY article_id DESC LIMIT :sample) AS newest "
+    "WHERE document @@ to_tsquery('simple', :phrases)"
+)
 _SEARCH = table("article_search", column("rowid", Integer), column("article_id", Integer))
 
 Term = tuple[str, ...]  # words that follow each other: "K-1000" is two
@@ -67,6 +74,14 @@ class Found:
 
     ticket_ids: frozenset[int]
     complete: bool
+
+
+class _Plan(NamedTuple):
+    """The article id in the search table, the condition that it matches, and what to sort by."""
+
+    key: ColumnElement[int]
+    matches: ColumnElement[bool]
+    order: ColumnElement[int]
 
 
 def index_articles(session: Session, rows: Sequence[tuple[int, str, str]]) -> None:
@@ -112,48 +127,51 @@ def _newest(
     session: Session, terms: Sequence[Term], readable: ColumnElement[bool], starred: bool
 ) -> list[int]:
     """Return the tickets of the newest matching articles, one entry per article."""
-    if _on_sqlite(session):
-        key, matches = _SEARCH.c.rowid, _fts5_matches(session, terms, starred)
-    else:
-        session.execute(_NO_WORKERS)
-        key, matches = _SEARCH.c.article_id, _tsvector_matches(terms, starred)
+    find = _in_fts5 if _on_sqlite(session) else _in_tsvector
+    key, matches, order = find(session, terms, starred)
     joined = _InOrder(_SEARCH, Article.__table__, Article.id == key)
     joined = _InOrder(joined, Ticket.__table__, Ticket.id == Article.ticket_id)
     statement = (
         select(Article.ticket_id)
         .select_from(joined)
         .where(matches, readable)
-        .order_by(key.desc())
+        .order_by(order.desc())
         .limit(MAX_MATCHES + 1)
     )
     return list(session.scalars(statement))
 
 
-def _fts5_matches(session: Session, terms: Sequence[Term], starred: bool) -> ColumnElement[bool]:
-    """Return the condition on SQLite.
+def _in_fts5(session: Session, terms: Sequence[Term], starred: bool) -> _Plan:
+    """Return how to search on SQLite.
 
     FTS5 merges all words with a beginning before it hands out the first row, and hands whole
     words out at once: so beginnings are looked for where the whole words are rare.
     """
     phrases = " ".join(f'"{" ".join(term)}"' for term in terms)
-    if starred or (_may_begin(terms) and not _is_common(session, phrases)):
-        phrases += "*"
-    condition: ColumnElement[bool] = _FTS5_MATCH.bindparams(phrases=phrases)
-    return condition
+    if not starred and _may_begin(terms):
+        first = session.scalars(_FTS5_FIRST, {"phrases": phrases, "limit": MAX_MATCHES + 1})
+        starred = len(first.all()) <= MAX_MATCHES
+    key = _SEARCH.c.rowid
+    return _Plan(key, _FTS5_MATCH.bindparams(phrases=phrases + "*" * starred), key)
 
 
-def _is_common(session: Session, phrases: str) -> bool:
-    found = session.scalars(_FTS5_FIRST, {"phrases": phrases, "limit": MAX_MATCHES + 1})
-    return len(found.all()) > MAX_MATCHES
+def _in_tsvector(session: Session, terms: Sequence[Term], starred: bool) -> _Plan:
+    """Return how to search on PostgreSQL.
 
-
-def _tsvector_matches(terms: Sequence[Term], starred: bool) -> ColumnElement[bool]:
+    Its planner takes every unknown word for a common one, and would then walk through all
+    articles from the newest on in the hope of finding enough. So the newest articles are asked
+    how common the words are; if they are rare, the order is one that no index has.
+    """
     phrases = " & ".join(" <-> ".join(f"'{word}'" for word in term) for term in terms)
     if starred or _may_begin(terms):
         phrases += ":*"
+    session.execute(_NO_WORKERS)
+    values = {"phrases": phrases, "sample": SAMPLE}
+    common = session.scalars(_TSVECTOR_SAMPLE, values).one() >= COMMON_IN_SAMPLE
+    key = _SEARCH.c.article_id
     query = func.to_tsquery("simple", phrases)
-    matches: ColumnElement[bool] = literal_column("article_search.document").op("@@")(query)
-    return matches
+    matches = literal_column("article_search.document").op("@@", is_comparison=True)(query)
+    return _Plan(key, matches, key if common else key + 0)
 
 
 def _may_begin(terms: Sequence[Term]) -> bool:
