@@ -20,18 +20,20 @@ from core.organisation import load_organisation
 from core.words import HeldState, Role
 
 
-def held_mail(session: Session, staff: Staff, delivery_id: int) -> Delivery:
+def held_mail(session: Session, staff: Staff, delivery_id: int, *, lock: bool = True) -> Delivery:
     """Return a held mail that this member of staff may work on.
 
     An agent works those for the queues they may write to; mail for no queue is the admins'.
-    Raises ``NotFound`` for every other.
+    Without ``lock`` it is only looked at. Raises ``NotFound`` for every other.
     """
-    delivery = session.scalars(
+    statement = (
         select(Delivery)
         .where(Delivery.id == delivery_id, Delivery.held.is_not(None))
         .options(joinedload(Delivery.mail).joinedload(Mail.raw))
-        .with_for_update(of=Delivery)
-    ).one_or_none()
+    )
+    if lock:
+        statement = statement.with_for_update(of=Delivery)
+    delivery = session.scalars(statement).one_or_none()
     if delivery is None or not _may_work(session, staff, delivery.queue_id):
         raise NotFound(_("There is no such held mail."))
     return delivery
@@ -60,7 +62,7 @@ def release(
     queue = organisation.queues.get(queue_id)
     if queue is None or not queue.valid or not _may_work(session, staff, queue_id):
         raise Forbidden(_("You may not file mail in this queue."))
-    prepared = prepare(_original(delivery), delivery.mail.reference)
+    prepared = prepare(original(delivery), delivery.mail.reference)
     choice = StaffChoice(queue_id, customer_user_id)
     facts = gather_release(session, organisation, prepared, choice)
     decision = decide(facts)
@@ -100,6 +102,23 @@ def discard(session: Session, actor: Actor, staff: Staff, delivery_id: int, why:
     _settle(session, actor, delivery, HeldState.DISCARDED, why.strip())
 
 
+def original(delivery: Delivery) -> Incoming:
+    """Return a held mail as it came in, for its recipient. Raises ``NotFound`` without bytes."""
+    mail = delivery.mail
+    if mail.raw is None:
+        raise NotFound(_("The bytes of this mail are gone."))
+    envelope = Envelope(
+        mail_from=mail.mail_from,
+        recipients=(delivery.recipient,),
+        protocol=mail.protocol,
+        peer=mail.peer,
+        helo=mail.helo,
+        tls=mail.tls,
+        trusted=mail.trusted,
+    )
+    return Incoming(envelope, mail.raw.content, mail.received_at)
+
+
 def _set_ticket(session: Session, delivery: Delivery, part: Part) -> None:
     """Say what became of the mail, for every address of the queue that it was sent to."""
     delivery.ticket_id, delivery.article_id = part.ticket_id, part.article_id
@@ -123,22 +142,6 @@ def _may_work(session: Session, staff: Staff, queue_id: int | None) -> bool:
 def _still_waiting(delivery: Delivery) -> None:
     if delivery.held is not HeldState.WAITING:
         raise Stale(_("Somebody else has already dealt with this mail."))
-
-
-def _original(delivery: Delivery) -> Incoming:
-    mail = delivery.mail
-    if mail.raw is None:
-        raise NotFound(_("The bytes of this mail are gone."))
-    envelope = Envelope(
-        mail_from=mail.mail_from,
-        recipients=(delivery.recipient,),
-        protocol=mail.protocol,
-        peer=mail.peer,
-        helo=mail.helo,
-        tls=mail.tls,
-        trusted=mail.trusted,
-    )
-    return Incoming(envelope, mail.raw.content, mail.received_at)
 
 
 def _settle(session: Session, actor: Actor, delivery: Delivery, state: HeldState, why: str) -> None:
