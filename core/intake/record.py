@@ -328,19 +328,28 @@ def _ticket_row(part: Part, outcome: OpenTicket) -> dict[str, Any]:
 
 def _reply_row(part: Part, outcome: AppendArticle) -> dict[str, Any]:
     """Return what a customer's reply changes of its ticket, as parameters of ``_REPLY``."""
-    assert part.facts.portal is not None and part.facts.portal.ticket is not None
-    at, state = part.prepared.incoming.received_at, part.facts.portal.ticket.state
-    if outcome.close:
-        state = TicketState.CLOSED
-    elif outcome.reopen or state is TicketState.WAITING:
-        state = TicketState.OPEN
+    at = part.prepared.incoming.received_at
     return {
         "ticket": outcome.ticket_id,
         "at": at,
-        "new_state": state,
+        "new_state": _state_after(part, outcome),
         "closing": outcome.close,
         "closed": at if outcome.close else None,
     }
+
+
+def _state_before(part: Part) -> TicketState:
+    assert part.facts.portal is not None and part.facts.portal.ticket is not None
+    return part.facts.portal.ticket.state
+
+
+def _state_after(part: Part, outcome: AppendArticle) -> TicketState:
+    before = _state_before(part)
+    if outcome.close:
+        return TicketState.CLOSED
+    if outcome.reopen or before is TicketState.WAITING:
+        return TicketState.OPEN
+    return before
 
 
 _TICKETS: Any = Ticket.__table__
@@ -384,20 +393,23 @@ def _article_row(part: Part, mail_id: int) -> dict[str, Any]:
 
 
 def _audit_row(part: Part) -> dict[str, Any]:
-    actor = part.released_by or _sender(part)
-    opened = isinstance(part.decision.outcome, OpenTicket)
+    actor, outcome = part.released_by or _sender(part), part.decision.outcome
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {"article": part.article_id, "reason": outcome.reason}
+    if isinstance(outcome, AppendArticle) and _state_after(part, outcome) != _state_before(part):
+        before["state"], after["state"] = _state_before(part), _state_after(part, outcome)
     return {
         "at": part.filed_at,
         "actor_kind": actor.kind,
         "actor_id": actor.id,
         "actor_name": actor.name[:320],
         "peer": actor.peer[:64],
-        "action": "created" if opened else "article-added",
+        "action": "created" if isinstance(outcome, OpenTicket) else "article-added",
         "object_kind": "ticket",
         "object_id": part.ticket_id,
         "object_name": part.prepared.message.subject[:500],
-        "before": None,
-        "after": {"article": part.article_id, "reason": part.decision.outcome.reason},
+        "before": before or None,
+        "after": after,
     }
 
 

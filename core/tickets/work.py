@@ -1,0 +1,339 @@
+"""What is done with a ticket besides writing to it: changes, notes, links; closing by a customer.
+
+Each change is written to the audit log beside it. Staff change tickets in queues that they may
+work; whoever saves over somebody else's change gets ``Stale``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session, joinedload
+
+from core import audit
+from core.accounts.consequences import hidden_by_move
+from core.accounts.permissions import Access, customer_user_access, is_valid_account
+from core.accounts.staff import StaffQueues, staff_queue_ids
+from core.audit import Actor
+from core.errors import Forbidden, Invalid, NotFound, Stale
+from core.i18n import gettext as _
+from core.mail.text import clean_text
+from core.models import (
+    Article,
+    CustomerUser,
+    Staff,
+    Ticket,
+    TicketLink,
+    now,
+    ticket_id_of,
+)
+from core.organisation import Organisation, load_organisation
+from core.tickets.search import MAX_TICKET_ID, index_articles
+from core.tickets.view import Reader, readable_tickets
+from core.words import Author, Flag, Priority, TicketState
+
+MAX_NOTE = 64 * 1024  # characters
+# What is said of a sender whom nobody knows; it is settled when staff say whose ticket it is.
+_OF_UNKNOWN_SENDERS = frozenset({Flag.STRANGER, Flag.NEW_ADDRESS})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketValues:
+    """What staff may change of a ticket; ``owner_id`` None is nobody."""
+
+    queue_id: int
+    state: TicketState
+    priority: Priority
+    owner_id: int | None
+
+
+def ticket_values(ticket: Ticket) -> TicketValues:
+    """Return what is stored of a ticket."""
+    return TicketValues(
+        queue_id=ticket.queue_id,
+        state=ticket.state,
+        priority=ticket.priority,
+        owner_id=ticket.owner_id,
+    )
+
+
+def change_ticket(
+    session: Session,
+    actor: Actor,
+    staff: Staff,
+    public_id: str,
+    wanted: TicketValues,
+    version: int,
+) -> Ticket:
+    """Change queue, state, priority and owner of a ticket where they differ.
+
+    The target queue must be valid and one that the member of staff may work, the owner one who
+    may work it. ``version`` is that of the ticket they have read. Raises ``NotFound``,
+    ``Forbidden``, ``Stale``, and ``Invalid`` for the field that cannot be.
+    """
+    organisation = load_organisation(session, lock=True)
+    queues = staff_queue_ids(session, organisation, staff)
+    ticket = _workable(session, queues, public_id, version)
+    before = ticket_values(ticket)
+    if wanted == before:
+        return ticket
+    _check_target(organisation, queues, before, wanted)
+    _check_owner(session, organisation, before, wanted)
+    ticket.queue_id, ticket.owner_id = wanted.queue_id, wanted.owner_id
+    ticket.priority = wanted.priority
+    _set_state(ticket, wanted.state)
+    old, new = audit.differences(
+        _with_names(session, organisation, before), _with_names(session, organisation, wanted)
+    )
+    _saved(session, actor, ticket, "changed", old, new)
+    return ticket
+
+
+def move_hides(session: Session, ticket: Ticket, queue_id: int) -> bool:
+    """Whether the ticket's customer sees it now, and would not in this queue: pages warn then."""
+    return hidden_by_move(session, load_organisation(session), ticket, queue_id)
+
+
+def add_note(session: Session, actor: Actor, staff: Staff, public_id: str, text: str) -> Article:
+    """Add an internal note, which customers never see.
+
+    The ticket's last change stays what it was: a customer's list would show that something has
+    happened, and nothing to read. Raises ``NotFound``, ``Forbidden``, and ``Invalid`` for a text
+    that is empty or too long.
+    """
+    note = clean_text(text).strip()
+    if not note:
+        raise Invalid("text", _("Please fill this in."))
+    if len(note) > MAX_NOTE:
+        raise Invalid("text", _("At most %(limit)d characters.", limit=MAX_NOTE))
+    ticket = _workable(session, _queues_of(session, staff), public_id)
+    article = Article(
+        ticket_id=ticket.id,
+        author=Author.STAFF,
+        channel=None,
+        staff_id=staff.id,
+        from_address=staff.email,
+        from_name=staff.name,
+        subject=ticket.subject,
+        text=note,
+        visible=False,
+        created_at=now(),
+    )
+    session.add(article)
+    session.flush()  # index and audit event need the id
+    index_articles(session, [(article.id, article.subject, article.text)])
+    audit.record(
+        session, actor, "noted", "ticket", ticket.id, ticket.subject, None, {"article": article.id}
+    )
+    return article
+
+
+def assign_to_account(
+    session: Session,
+    actor: Actor,
+    staff: Staff,
+    public_id: str,
+    customer_user_id: int,
+    version: int,
+) -> Ticket:
+    """Say which customer user a ticket is from: a stranger's, or one filed for somebody else.
+
+    As with a release of held mail, the account must be valid and may write to the queue. Raises
+    ``NotFound``, ``Forbidden``, ``Stale`` and ``Invalid``.
+    """
+    organisation = load_organisation(session, lock=True)
+    queues = staff_queue_ids(session, organisation, staff)
+    ticket = _workable(session, queues, public_id, version)
+    account = session.get(
+        CustomerUser, customer_user_id, options=[joinedload(CustomerUser.customer)]
+    )
+    if account is None or not is_valid_account(account):
+        raise Invalid("customer_user", _("There is no valid account of this kind."))
+    if not customer_user_access(session, organisation, account).may_write(ticket.queue_id):
+        raise Forbidden(
+            _(
+                "The account may not write to %(queue)s: give it the right, or choose another.",
+                queue=organisation.queues[ticket.queue_id].name,
+            )
+        )
+    if ticket.customer_user_id == account.id:
+        return ticket
+    before = ticket.customer_user.login if ticket.customer_user is not None else None
+    ticket.customer_user, ticket.customer = account, account.customer
+    if ticket.flag in _OF_UNKNOWN_SENDERS:
+        ticket.flag = None
+    _saved(
+        session,
+        actor,
+        ticket,
+        "assigned",
+        {"customer_user": before},
+        {"customer_user": account.login},
+    )
+    return ticket
+
+
+def link(session: Session, actor: Actor, staff: Staff, public_id: str, number: int) -> Ticket:
+    """Tie a ticket to another one by its number; return the other one.
+
+    Raises ``NotFound``, ``Forbidden``, and ``Invalid`` for a number that staff cannot read.
+    """
+    queues = _queues_of(session, staff)
+    ticket = _workable(session, queues, public_id)
+    other = _numbered(session, queues, number)
+    if other is None or other.id == ticket.id:
+        raise Invalid("number", _("There is no other ticket with this number."))
+    key = (min(ticket.id, other.id), max(ticket.id, other.id))
+    if session.get(TicketLink, key) is None:
+        session.add(TicketLink(ticket_id=key[0], other_id=key[1]))
+        after = {"ticket": other.number}
+        audit.record(session, actor, "linked", "ticket", ticket.id, ticket.subject, None, after)
+    return other
+
+
+def unlink(session: Session, actor: Actor, staff: Staff, public_id: str, number: int) -> None:
+    """Untie two tickets; tickets that are not tied stay so. Raises ``NotFound``, ``Forbidden``."""
+    queues = _queues_of(session, staff)
+    ticket = _workable(session, queues, public_id)
+    other = _numbered(session, queues, number)
+    if other is None:
+        raise NotFound(_("There is no such ticket."))
+    untied = session.execute(
+        delete(TicketLink)
+        .where(
+            TicketLink.ticket_id == min(ticket.id, other.id),
+            TicketLink.other_id == max(ticket.id, other.id),
+        )
+        .returning(TicketLink.ticket_id)
+    ).all()
+    if untied:
+        before = {"ticket": other.number}
+        audit.record(session, actor, "unlinked", "ticket", ticket.id, ticket.subject, before, None)
+
+
+def close_by_customer(session: Session, actor: Actor, access: Access, public_id: str) -> Ticket:
+    """Close a ticket for a customer user, without a word; a closed one stays as it is.
+
+    Raises ``NotFound`` for what they may not see, ``Forbidden`` where they may only read.
+    """
+    load_organisation(session, lock=True)  # no permission changes until this is committed
+    ticket = _locked(session, access, public_id)
+    if not access.may_reply(ticket):
+        raise Forbidden(_("You may read this ticket, but not change it."))
+    if ticket.state is TicketState.CLOSED:
+        return ticket
+    before = {"state": ticket.state}
+    _set_state(ticket, TicketState.CLOSED)
+    _saved(session, actor, ticket, "changed", before, {"state": ticket.state})
+    return ticket
+
+
+def _queues_of(session: Session, staff: Staff) -> StaffQueues:
+    return staff_queue_ids(session, load_organisation(session), staff)
+
+
+def _locked(session: Session, reader: Reader, public_id: str) -> Ticket:
+    """Return a ticket that nobody else changes until this transaction ends."""
+    ticket = session.scalars(
+        select(Ticket)
+        .where(Ticket.public_id == public_id, readable_tickets(reader))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if ticket is None:
+        raise NotFound(_("There is no such ticket."))
+    return ticket
+
+
+def _workable(
+    session: Session, queues: StaffQueues, public_id: str, version: int | None = None
+) -> Ticket:
+    ticket = _locked(session, queues, public_id)
+    if ticket.queue_id not in queues.writable:
+        raise Forbidden(_("You may read this ticket, but not change it."))
+    if version is not None and ticket.version != version:
+        raise Stale(_("Somebody else has changed this in the meantime. Nothing was saved."))
+    return ticket
+
+
+def _check_target(
+    organisation: Organisation, queues: StaffQueues, before: TicketValues, wanted: TicketValues
+) -> None:
+    if wanted.queue_id == before.queue_id:
+        return
+    queue = organisation.queues.get(wanted.queue_id)
+    if queue is None or queue.id not in queues.writable:
+        raise Invalid("queue_id", _("You may not move tickets to this queue."))
+    if not queue.valid:
+        raise Invalid("queue_id", _("This queue is invalid."))
+
+
+def _check_owner(
+    session: Session, organisation: Organisation, before: TicketValues, wanted: TicketValues
+) -> None:
+    """Refuse an owner who could not work the ticket, also one who could before it is moved."""
+    unchanged = (wanted.queue_id, wanted.owner_id) == (before.queue_id, before.owner_id)
+    if wanted.owner_id is None or unchanged:
+        return
+    owner = session.get(Staff, wanted.owner_id)
+    if owner is None or not owner.valid:
+        raise Invalid("owner_id", _("Choose somebody who works here."))
+    if wanted.queue_id not in staff_queue_ids(session, organisation, owner).writable:
+        raise Invalid(
+            "owner_id",
+            _(
+                "%(name)s does not work the queue %(queue)s: choose another owner, or nobody.",
+                name=owner.name,
+                queue=organisation.queues[wanted.queue_id].name,
+            ),
+        )
+
+
+def _set_state(ticket: Ticket, state: TicketState) -> None:
+    """Set the state, and with it since when the ticket is closed and its customer waits.
+
+    A ticket that waits for its customer has been answered, by telephone perhaps; one that staff
+    open again has nobody waiting until its customer writes.
+    """
+    if ticket.state is state:
+        return
+    ticket.state = state
+    ticket.closed_at = now() if state is TicketState.CLOSED else None
+    if state in {TicketState.CLOSED, TicketState.WAITING}:
+        ticket.waiting_since = None
+
+
+def _with_names(
+    session: Session, organisation: Organisation, values: TicketValues
+) -> dict[str, object]:
+    """Return values for the audit log, where names say more than ids."""
+    owner = session.get(Staff, values.owner_id) if values.owner_id is not None else None
+    return {
+        **asdict(values),
+        "queue_id": organisation.queues[values.queue_id].name,
+        "owner_id": owner.login if owner is not None else None,
+    }
+
+
+def _saved(
+    session: Session,
+    actor: Actor,
+    ticket: Ticket,
+    action: str,
+    before: Mapping[str, object],
+    after: Mapping[str, object],
+) -> None:
+    ticket.changed_at = now()
+    ticket.version += 1
+    audit.record(
+        session, actor, action, "ticket", ticket.id, ticket.subject, dict(before), dict(after)
+    )
+
+
+def _numbered(session: Session, queues: StaffQueues, number: int) -> Ticket | None:
+    ticket_id = ticket_id_of(number)
+    if not 0 < ticket_id <= MAX_TICKET_ID:
+        return None
+    return session.scalars(
+        select(Ticket).where(Ticket.id == ticket_id, readable_tickets(queues))
+    ).one_or_none()
