@@ -4,4 +4,5 @@ pytest_plugins = [
     "tests.support.skips",
     "tests.support.databases",
     "tests.support.browser",
+    "tests.support.portal",
 ]

@@ -1,0 +1,1 @@
+"""The pages in the browser: for customers, for staff and for admins."""

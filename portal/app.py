@@ -1,0 +1,217 @@
+"""The Flask application: which parts it has, and what happens to each request.
+
+How to add a page (for the staff and admin areas as for this one):
+
+1. A module ``portal/AREA/SUBJECT.py`` with an ``Area`` (``portal.areas``), which says who may
+   open its pages: ``area = Area("staff_tickets", __name__, Audience.STAFF, "/staff/tickets")``.
+   Add it to ``AREAS`` below; nothing else guards it, and nothing else is needed.
+2. A view is: parse, one call of core, answer. It reads in ``reading()`` and writes in
+   ``writing()`` (``portal.database``); who asks is ``the_viewer()`` (``portal.visitors``), for
+   changes ``the_viewer().staff_in(writing())`` and ``the_viewer().actor``. What core raises
+   (``NotFound``, ``Stale``, ``Forbidden``) becomes a page in ``portal.faults``; ``Invalid`` is
+   put beside the fields by ``form.errors_of_core()`` (``portal.forms``). After a POST that worked:
+   ``flash(_("…"))`` and ``redirect(url, 303)``. An answer of 400 and above undoes what was written.
+3. A template that extends ``area.html`` and fills ``title`` and ``content``; macros are in
+   ``templates/macros/`` and each says how it is called. A form contains ``{{ csrf() }}``.
+   The navigation on the left is ``templates/portal/navigation.html`` for customers and
+   ``templates/staff/navigation.html`` for staff and admins. No style or script attributes: the
+   policy in ``portal.headers`` forbids them. Every page works without JavaScript; what scripts
+   add is asked for by data attributes (``portal/static/*.js`` say which).
+4. German in ``core/translations/de/``, tests with the fixtures of ``tests/support/portal.py``.
+"""
+
+import logging
+from urllib.parse import urlsplit
+
+import flask
+from flask import Flask, current_app, request
+from flask.typing import ResponseReturnValue
+from flask_babel import Babel
+from flask_bootstrap import Bootstrap5
+from flask_wtf import CSRFProtect
+from jinja2 import StrictUndefined
+from werkzeug.exceptions import abort
+
+from core.config import Config
+from core.db import Database
+from core.i18n import current_language, gettext, translations
+from core.mail.text import split_quoted
+from core.render import template_dir
+from core.secret_key import load_secret_key
+from portal import account, customers, signing_in
+from portal.areas import (
+    OPEN_ENDPOINTS,
+    Area,
+    Audience,
+    audience_of,
+    check_every_page_has_an_audience,
+    guard,
+    home_of,
+)
+from portal.assets import asset, bootstrap_css, icon
+from portal.database import SAFE_METHODS, close_sessions, finish_writing, set_database
+from portal.faults import register_faults
+from portal.formats import browser_name, day, file_size, moment, number
+from portal.forms import is_password, is_required
+from portal.headers import add_headers
+from portal.languages import choose_language
+from portal.limits import limiter
+from portal.visitors import load_visitor, note_visit, organisation, viewer
+from portal.vocabulary import LANGUAGE_NAMES, word_of
+
+log = logging.getLogger(__name__)
+
+AREAS: tuple[Area, ...] = (
+    signing_in.area,
+    *customers.AREAS,
+    account.customer_area,
+    account.staff_area,
+)
+
+MAX_STRANGERS_BODY = 64 * 1024  # of a form before somebody is signed in
+MAX_FIELD = 2_000_000  # bytes of one text, and of all texts of a form
+MAX_PARTS = 1000
+FORM_OVERHEAD = MAX_FIELD + 500_000  # what a form with files holds besides them
+
+_csrf = CSRFProtect()
+
+
+class Portal(Flask):
+    """Flask, with the work of a request committed before its answer is sent."""
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        """Run the view; keep what it wrote unless it fails or its answer is an error."""
+        answer = self.make_response(super().dispatch_request())
+        finish_writing(keep=answer.status_code < 400)
+        return answer
+
+
+def create_app(config: Config, database: Database) -> Portal:
+    """Return the portal on this database.
+
+    Raises ``ConfigError`` when there is no secret key.
+    """
+    app = Portal("portal", template_folder=template_dir())
+    app.config.update(_settings(config))
+    with app.app_context():
+        set_database(database)
+    _set_up_templates(app)
+    Bootstrap5(app)
+    _csrf.init_app(app)
+    app.before_request(_begin)
+    app.before_request(guard)
+    app.before_request(_note_visit)
+    limiter.init_app(app)  # after ours: it is told who asks, and its page has a language
+    app.after_request(add_headers)
+    app.teardown_request(close_sessions)
+    register_faults(app)
+    for area in AREAS:
+        app.register_blueprint(area)
+    check_every_page_has_an_audience(app)
+    return app
+
+
+def _settings(config: Config) -> dict[str, object]:
+    is_secure = urlsplit(config.public_url).scheme == "https"
+    return {
+        "SECRET_KEY": load_secret_key(config.secret_key_file),
+        # The signed cookie holds the token of forms and messages for the next page. Who is
+        # signed in stands in a cookie of its own (portal.visitors).
+        "SESSION_COOKIE_NAME": "__Host-form" if is_secure else "form",
+        "SESSION_COOKIE_SECURE": is_secure,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "MAX_FORM_MEMORY_SIZE": MAX_FIELD,
+        "MAX_FORM_PARTS": MAX_PARTS,
+        "WTF_CSRF_CHECK_DEFAULT": False,  # _begin checks, when the language is known
+        "WTF_CSRF_TIME_LIMIT": None,  # a form is good as long as its session
+        "WTF_CSRF_SSL_STRICT": False,  # _check_origin does it with Origin, which proxies keep
+        "BOOTSTRAP_SERVE_LOCAL": True,
+        "RATELIMIT_HEADERS_ENABLED": False,
+        "PUBLIC_ORIGIN": "{0.scheme}://{0.netloc}".format(urlsplit(config.public_url)),
+    }
+
+
+def _set_up_templates(app: Flask) -> None:
+    Babel(app, locale_selector=current_language, configure_jinja=False)  # for built-in messages
+    environment = app.jinja_env
+    environment.undefined = StrictUndefined
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.add_extension("jinja2.ext.i18n")
+    environment.install_gettext_callables(gettext, _plural, newstyle=True)  # type: ignore[attr-defined]
+    environment.filters.update(
+        browser=browser_name, day=day, file_size=file_size, number=number, quoted=split_quoted
+    )
+    environment.globals.update(
+        asset=asset,
+        bootstrap_css=bootstrap_css,
+        home_of=home_of,
+        icon=icon,
+        is_password=is_password,
+        is_required=is_required,
+        language=current_language,
+        language_names=LANGUAGE_NAMES,
+        moment=moment,
+        viewer=viewer,
+        word_of=word_of,
+    )
+    app.context_processor(_of_request)
+    app.add_template_test(_is_here, "here")
+
+
+def _plural(singular: str, plural: str, count: int) -> str:
+    """Return the form for ``count``; the template fills in the values."""
+    return translations(current_language()).ngettext(singular, plural, count)
+
+
+def _of_request() -> dict[str, object]:
+    known = flask.g.get("organisation")
+    return {
+        "settings": known.settings if known is not None else None,
+        "organisation_name": known.settings.organisation_name if known is not None else "Schalter",
+    }
+
+
+def _is_here(endpoint: str) -> bool:
+    """Whether this page is, or lies below, the page or area that is named."""
+    here = request.endpoint or ""
+    return here == endpoint or request.blueprint == endpoint
+
+
+def _begin() -> None:
+    """Find out who asks, in which language, and whether the request is really theirs."""
+    if request.endpoint in OPEN_ENDPOINTS:
+        return
+    choose_language()  # should the database be away, its page has the browser's language
+    load_visitor()
+    choose_language()
+    request.max_content_length = _body_limit()
+    if request.method not in SAFE_METHODS:
+        _check_origin()
+        _csrf.protect()
+
+
+def _body_limit() -> int:
+    if viewer() is None:
+        return MAX_STRANGERS_BODY if _is_for_everybody() else FORM_OVERHEAD
+    return organisation().settings.upload_max_bytes + FORM_OVERHEAD
+
+
+def _is_for_everybody() -> bool:
+    return request.endpoint is None or audience_of(request.endpoint) is Audience.EVERYBODY
+
+
+def _check_origin() -> None:
+    """Refuse a form that another site has sent, whatever token it has (threat model, W3)."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return
+    ours = {f"{request.scheme}://{request.host}", current_app.config["PUBLIC_ORIGIN"]}
+    if origin not in ours:
+        log.info("form from another origin refused: %s", request.path)
+        abort(400)
+
+
+def _note_visit() -> None:
+    if request.endpoint not in OPEN_ENDPOINTS:
+        note_visit()

@@ -1,0 +1,172 @@
+"""A ticket of a customer: the conversation, what is attached to it, and writing in it."""
+
+from enum import StrEnum
+
+from flask import flash, redirect, render_template, request, url_for
+from markupsafe import Markup
+from werkzeug.wrappers import Response
+from wtforms import BooleanField
+
+from core.accounts.permissions import Access
+from core.errors import NotFound
+from core.i18n import gettext as _
+from core.i18n import lazy_gettext as _l
+from core.intake import submission
+from core.mail.html import SafeHtml
+from core.models import Article, Attachment, Ticket
+from core.organisation import Organisation
+from core.tickets.view import (
+    article_html,
+    article_original,
+    attachment_for_customer,
+    conversation,
+    linked_tickets,
+    mark_seen,
+    seen_article,
+    ticket_for_customer,
+)
+from core.words import DecisionKind, FollowUp, TicketState
+from portal.areas import Area, Audience
+from portal.customers.asking import access
+from portal.customers.posting import MessageForm, post
+from portal.database import bookkeeping, reading
+from portal.files import file_response, frame_response
+from portal.limits import POST, limiter
+from portal.visitors import organisation, peer, the_viewer
+
+area = Area("ticket", __name__, Audience.CUSTOMER, "/tickets/<public_id>")
+
+
+class AfterReply(StrEnum):
+    """What a reply to a ticket does, for the words beside the form."""
+
+    APPENDED = "appended"
+    REOPENED = "reopened"
+    NEW_TICKET = "new-ticket"
+    REFUSED = "refused"  # the queue takes no replies to closed tickets
+    READ_ONLY = "read-only"  # the account may only read here
+
+
+class ReplyForm(MessageForm):
+    """A reply, which may close the ticket."""
+
+    close = BooleanField(_l("This settles it: close the ticket"))
+
+
+@area.get("")
+def show(public_id: str) -> Response:
+    """Show a ticket as a conversation."""
+    return _page(public_id, ReplyForm(formdata=None))
+
+
+@area.post("/reply")
+@limiter.limit(POST)
+def reply(public_id: str) -> Response:
+    """Send a reply."""
+    ticket = ticket_for_customer(reading(), access(), public_id)
+    form = ReplyForm()
+    if form.validate():
+        with form.errors_of_core():
+            form.check_text()
+            message = submission.reply(
+                the_viewer().customer_user_in(reading()),
+                ticket,
+                form.text.data,
+                form.uploads(),
+                close=form.close.data,
+                nonce=form.message_nonce(public_id),
+                peer=peer(),
+            )
+            done = post(message)
+            if done.decision is DecisionKind.OPEN_TICKET:
+                flash(_("Your message has opened a new ticket."))
+            elif form.close.data:
+                flash(_("Your reply is sent, and the ticket is closed."))
+            else:
+                flash(_("Your reply is sent."))
+            return redirect(url_for("ticket.show", public_id=done.ticket_public_id), 303)
+    return _page(public_id, form)
+
+
+@area.get("/attachments/<int:attachment_id>")
+def attachment(public_id: str, attachment_id: int) -> Response:
+    """Hand out a file, to be saved."""
+    return file_response(attachment_for_customer(reading(), access(), public_id, attachment_id))
+
+
+@area.get("/pictures/<int:attachment_id>")
+def picture(public_id: str, attachment_id: int) -> Response:
+    """Hand out a picture, to be shown in its message."""
+    found = attachment_for_customer(reading(), access(), public_id, attachment_id)
+    return file_response(found, inline=True)
+
+
+@area.get("/messages/<int:article_id>")
+def original(public_id: str, article_id: int) -> str:
+    """Show a message with the formatting of its sender, in a frame of its own."""
+    mine = access()
+    ticket = ticket_for_customer(reading(), mine, public_id)
+    article_original(reading(), mine, public_id, article_id)  # NotFound for what may not be seen
+    return render_template("portal/original.html", ticket=ticket, article_id=article_id)
+
+
+@area.get("/messages/<int:article_id>/frame")
+def frame(public_id: str, article_id: int) -> Response:
+    """Hand out the document for that frame."""
+    html = article_original(reading(), access(), public_id, article_id)
+    if html is None:
+        raise NotFound(_("There is no such message."))
+    return frame_response(html)
+
+
+def after_reply(mine: Access, here: Organisation, ticket: Ticket) -> AfterReply:
+    """Return what a reply would do. Intake decides again when one comes."""
+    if not mine.may_reply(ticket):
+        return AfterReply.READ_ONLY
+    if ticket.state is not TicketState.CLOSED:
+        return AfterReply.APPENDED
+    match here.queues[ticket.queue_id].follow_up:
+        case FollowUp.POSSIBLE:
+            return AfterReply.REOPENED
+        case FollowUp.NEW_TICKET:
+            return AfterReply.NEW_TICKET
+        case FollowUp.REJECT:
+            return AfterReply.REFUSED
+
+
+def _page(public_id: str, form: ReplyForm) -> Response:
+    """Return the page of a ticket with the reply as it was typed."""
+    session, mine = reading(), access()
+    ticket = ticket_for_customer(session, mine, public_id)
+    form.prepare_nonce()
+    talk = conversation(
+        session, ticket, internal=False, before=request.args.get("before", type=int)
+    )
+    me = the_viewer().account.id
+    seen = seen_article(session, me, ticket)
+    if talk.newest > seen:
+        with bookkeeping() as writes:
+            mark_seen(writes, me, ticket, talk.newest)
+    return form.answer(
+        "portal/ticket.html",
+        after=after_reply(mine, organisation(), ticket),
+        html={article.id: _html(mine, ticket, article) for article in talk.articles},
+        links=linked_tickets(session, mine, ticket),
+        seen=seen,
+        talk=talk,
+        ticket=ticket,
+    )
+
+
+def _html(mine: Access, ticket: Ticket, article: Article) -> tuple[Markup, int] | None:
+    """Return the safe HTML of a message and how many remote images were left out of it."""
+    if not article.has_html:
+        return None
+
+    def url(attachment: Attachment) -> str:
+        return url_for("ticket.picture", public_id=ticket.public_id, attachment_id=attachment.id)
+
+    found: SafeHtml | None = article_html(reading(), mine, ticket.public_id, article.id, url)
+    if found is None:
+        return None
+    return Markup(found.html), found.blocked_images  # noqa: S704 - what nh3 has let through

@@ -1,0 +1,61 @@
+// Keys for people who like them, listed on "?", and to be switched off there (WCAG 2.1.4).
+//   data-shortcut="n" on a link or button is clicked, on a field focused
+//   data-keys-help on the page's element with the texts of the list
+//   j and k move over rows (data-row), Enter opens; Ctrl+Enter sends the form one writes in
+{
+  const OFF = "keys-off";
+  const help = document.querySelector("[data-keys-help]");
+
+  const isOff = () => localStorage.getItem(OFF) !== null;
+  const isWriting = (element) =>
+    element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName);
+
+  const move = (step) => {
+    const rows = [...document.querySelectorAll("[data-row]")];
+    if (!rows.length) return;
+    const at = rows.findIndex((row) => row.classList.contains("is-chosen"));
+    const next = rows[Math.min(Math.max(at + step, 0), rows.length - 1)];
+    for (const row of rows) row.classList.toggle("is-chosen", row === next);
+    next.querySelector("a")?.focus();
+    next.scrollIntoView({ block: "nearest" });
+  };
+
+  const press = (key) => {
+    const target = [...document.querySelectorAll("[data-shortcut]")].find(
+      (element) => element.dataset.shortcut === key && !element.hidden,
+    );
+    if (!target) return false;
+    if (isWriting(target)) target.focus();
+    else target.click();
+    return true;
+  };
+
+  document.addEventListener("keydown", (event) => {
+    const element = event.target;
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && element.form) {
+      event.preventDefault();
+      element.form.requestSubmit();
+      return;
+    }
+    if (event.ctrlKey || event.metaKey || event.altKey || isWriting(element)) return;
+    if (event.key === "?" && help) {
+      event.preventDefault();
+      help.showModal();
+    } else if (isOff()) {
+      return;
+    } else if (event.key === "j" || event.key === "k") {
+      move(event.key === "j" ? 1 : -1);
+    } else if (press(event.key)) {
+      event.preventDefault();
+    }
+  });
+
+  const box = help?.querySelector("[data-keys-on]");
+  if (box) {
+    box.checked = !isOff();
+    box.addEventListener("change", () => {
+      if (box.checked) localStorage.removeItem(OFF);
+      else localStorage.setItem(OFF, "1");
+    });
+  }
+}

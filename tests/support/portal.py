@@ -1,0 +1,308 @@
+"""A running portal with a ready organisation, for tests of pages.
+
+``portal`` serves on a free port from a thread of this process; ``client_of`` gives Flask's test
+client, signed in, where no browser is needed; ``sign_in`` signs a browser in. Everybody's password
+is ``PASSWORD``.
+
+- *anna*: Muster GmbH (K-1000), writes to Vertrieb and Technik, sees the firm's tickets
+- *bert*: Muster GmbH, writes to Vertrieb, reads Technik
+- *carol*: Acme Ltd (K-2000), writes to Technik
+- *nora*: Acme Ltd, may use no queue at all
+- *jonas*: agent of Vertrieb and Technik
+- *ada*: admin
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from flask.testing import FlaskClient
+from playwright.sync_api import Page
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.serving import make_server
+
+from core.accounts.passwords import hash_password
+from core.config import Config, DatabaseSection, WebSection
+from core.db import Database
+from core.intake import submission
+from core.intake.incoming import Envelope, Incoming
+from core.intake.pipeline import take_in
+from core.intake.submission import Upload
+from core.models import (
+    Article,
+    Customer,
+    CustomerGroup,
+    CustomerUser,
+    CustomerUserAddress,
+    CustomerUserGroup,
+    Group,
+    Queue,
+    QueueAddress,
+    Setting,
+    Staff,
+    StaffGroup,
+    Ticket,
+    now,
+)
+from core.secret_key import ensure_secret_key
+from core.words import Author, Permission, Protocol, Role, TicketState
+from portal.app import Portal, create_app
+
+PASSWORD = "correct horse battery"
+SUPPORT = "support@example.org, Tel. 030 1234567"
+
+
+@dataclass(frozen=True)
+class RunningPortal:
+    """Where the pages are, and the database behind them."""
+
+    url: str
+    database: Database
+    app: Portal
+
+    def address(self, path: str) -> str:
+        """Return the address of a page."""
+        return self.url + path
+
+    def add_ticket(
+        self,
+        login: str,
+        queue: str,
+        subject: str,
+        text: str = "Guten Tag,\n\nbitte helfen Sie uns.\n\nViele Grüße",
+        files: Sequence[Upload] = (),
+    ) -> str:
+        """File a ticket as a customer user does in the portal; return its public id."""
+        with self.database.write() as session:
+            account = customer_user(session, login)
+            queue_id = session.scalars(select(Queue.id).where(Queue.name == queue)).one()
+            (receipt,) = take_in(
+                session, [submission.new_ticket(account, queue_id, subject, text, files)]
+            )
+            public_id = receipt.recipients[0].ticket_public_id
+            assert public_id is not None, receipt
+            return public_id
+
+    def add_mail(self, raw: bytes, mail_from: str, recipient: str) -> str | None:
+        """Take a mail in as from outside; return the public id of its ticket."""
+        envelope = Envelope(mail_from, (recipient,), Protocol.SMTP, peer="192.0.2.7")
+        with self.database.write() as session:
+            (receipt,) = take_in(session, [Incoming(envelope, raw, now())])
+            return receipt.recipients[0].ticket_public_id
+
+    def add_answer(self, public_id: str, text: str, *, visible: bool = True) -> int:
+        """Let the agent write in a ticket; return the article's id."""
+        with self.database.write() as session:
+            ticket = self.ticket(session, public_id)
+            agent = session.scalars(select(Staff).where(Staff.login == "jonas")).one()
+            article = Article(
+                ticket_id=ticket.id,
+                author=Author.STAFF,
+                staff_id=agent.id,
+                from_name=agent.name,
+                subject=ticket.subject,
+                text=text,
+                visible=visible,
+                created_at=now(),
+            )
+            session.add(article)
+            ticket.changed_at = now()
+            session.flush()  # the caller needs the id
+            return article.id
+
+    def set_state(self, public_id: str, state: TicketState) -> None:
+        """Put a ticket into a state."""
+        with self.database.write() as session:
+            ticket = self.ticket(session, public_id)
+            ticket.state = state
+            ticket.closed_at = now() if state is TicketState.CLOSED else None
+
+    def ticket(self, session: Session, public_id: str) -> Ticket:
+        """Return a ticket."""
+        return session.scalars(select(Ticket).where(Ticket.public_id == public_id)).one()
+
+    def change_settings(self, **settings: object) -> None:
+        """Store settings that differ from the defaults."""
+        with self.database.write() as session:
+            for key, value in settings.items():
+                session.merge(Setting(key=key, value=value))
+
+    def client(self, login: str | None = None) -> FlaskClient:
+        """Return a client without a browser; signed in where a login is named."""
+        client = self.app.test_client()
+        if login is not None:
+            path = "/staff/sign-in" if login in ("jonas", "ada") else "/sign-in"
+            answer = post(client, path, path, login=login, password=PASSWORD)
+            assert answer.status_code == 303, answer.get_data(as_text=True)
+        return client
+
+
+class SignIn:
+    """Signs a browser in."""
+
+    def __init__(self, portal: RunningPortal) -> None:
+        self._portal = portal
+
+    def __call__(self, page: Page, login: str) -> None:
+        """Fill in the sign-in page that is meant for this account."""
+        is_staff = login in ("jonas", "ada")
+        page.goto(self._portal.address("/staff/sign-in" if is_staff else "/sign-in"))
+        page.fill("#login", login)
+        page.fill("#password", PASSWORD)
+        page.click("main button[type=submit]")
+        page.wait_for_selector(".rail-account")
+
+
+def token_of(client: FlaskClient, path: str) -> str:
+    """Return the token against forged requests that a page's forms have."""
+    page = client.get(path).get_data(as_text=True)
+    _before, _name, rest = page.partition('name="csrf_token" value="')
+    assert rest, f"no form in {path}"
+    return rest.partition('"')[0]
+
+
+def post(client: FlaskClient, path: str, form_at: str, **fields: object):  # type: ignore[no-untyped-def]
+    """Send a form as a browser does: with the token of the page it stands on."""
+    data = {"csrf_token": token_of(client, form_at), **fields}
+    return client.post(path, data=data, content_type="multipart/form-data")
+
+
+def customer_user(session: Session, login: str) -> CustomerUser:
+    """Return a customer user."""
+    return session.scalars(select(CustomerUser).where(CustomerUser.login == login)).one()
+
+
+@pytest.fixture
+def portal(sqlite_database: Database, tmp_path: Path) -> Iterator[RunningPortal]:
+    """The pages, served on a free port, with the organisation of this module."""
+    fill(sqlite_database)
+    app = make_app(sqlite_database, tmp_path)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = Thread(target=server.serve_forever, name="portal", daemon=True)
+    thread.start()
+    yield RunningPortal(f"http://127.0.0.1:{server.server_port}", sqlite_database, app)
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+@pytest.fixture
+def sign_in(portal: RunningPortal) -> SignIn:
+    """Signs a browser in to ``portal``."""
+    return SignIn(portal)
+
+
+@pytest.fixture
+def client_of(portal: RunningPortal) -> Callable[[str | None], FlaskClient]:
+    """Gives a client without a browser for a login, or for nobody."""
+    return portal.client
+
+
+def make_app(database: Database, folder: Path, public_url: str = "") -> Portal:
+    """Return the application on a database, with a secret key of its own."""
+    key = str(folder / "secret.key")
+    ensure_secret_key(key)
+    return create_app(
+        Config(
+            database=DatabaseSection(url=str(database.url)),
+            web=WebSection(public_url=public_url),
+            secret_key_file=key,
+        ),
+        database,
+    )
+
+
+def fill(database: Database) -> None:
+    """Store the organisation of this module."""
+    with database.write() as session:
+        groups = {name: Group(name=name) for name in ("vertrieb", "technik", "rechnung")}
+        session.add_all(groups.values())
+        session.flush()  # the groups' ids are needed by queues and permissions
+        _add_queues(session, groups)
+        muster = Customer(number="K-1000", name="Muster GmbH")
+        acme = Customer(number="K-2000", name="Acme Ltd")
+        muster.permissions = [
+            CustomerGroup(group_id=groups["vertrieb"].id, permission=Permission.RW)
+        ]
+        session.add_all([muster, acme])
+        anna = _account("anna", "Anna", "Müller", muster, "anna@muster.example")
+        anna.sees_customer_tickets = True
+        bert = _account("bert", "Bert", "Schröder", muster, "bert@muster.example")
+        carol = _account("carol", "Carol", "Smith", acme, "carol@acme.example")
+        nora = _account("nora", "Nora", "Jones", acme, "nora@acme.example")
+        technik = groups["technik"].id
+        anna.permissions = [CustomerUserGroup(group_id=technik, permission=Permission.RW)]
+        bert.permissions = [CustomerUserGroup(group_id=technik, permission=Permission.RO)]
+        carol.permissions = [CustomerUserGroup(group_id=technik, permission=Permission.RW)]
+        session.add_all([anna, bert, carol, nora])
+        session.add_all(_staff(groups))
+        session.add(Setting(key="organisation_name", value="Beispiel Support"))
+        session.add(Setting(key="support_contact", value=SUPPORT))
+
+
+def _add_queues(session: Session, groups: dict[str, Group]) -> None:
+    purposes = {
+        "Vertrieb": "Angebote, Bestellungen und Lieferzeiten",
+        "Technik": "Störungen und Fragen zur Bedienung",
+        "Rechnung": "Rechnungen und Mahnungen",
+    }
+    for name, purpose in purposes.items():
+        address = f"{name.lower()}@example.org"
+        session.add(
+            Queue(
+                name=name,
+                group_id=groups[name.lower()].id,
+                purpose=purpose,
+                addresses=[QueueAddress(address=address, address_key=address)],
+            )
+        )
+
+
+def _account(
+    login: str, first_name: str, last_name: str, customer: Customer, address: str
+) -> CustomerUser:
+    return CustomerUser(
+        login=login,
+        login_key=login,
+        customer=customer,
+        first_name=first_name,
+        last_name=last_name,
+        password_hash=_password_hash(),
+        addresses=[CustomerUserAddress(address=address, address_key=address)],
+    )
+
+
+def _staff(groups: dict[str, Group]) -> list[Staff]:
+    agent = Staff(
+        login="jonas",
+        login_key="jonas",
+        email="jonas@example.org",
+        first_name="Jonas",
+        last_name="Weber",
+        role=Role.AGENT,
+        password_hash=_password_hash(),
+        permissions=[
+            StaffGroup(group_id=groups[name].id, permission=Permission.RW)
+            for name in ("vertrieb", "technik")
+        ],
+    )
+    admin = Staff(
+        login="ada",
+        login_key="ada",
+        email="ada@example.org",
+        first_name="Ada",
+        last_name="Kern",
+        role=Role.ADMIN,
+        password_hash=_password_hash(),
+    )
+    return [agent, admin]
+
+
+@cache
+def _password_hash() -> str:
+    """Hashing is slow on purpose: once for all."""
+    return hash_password(PASSWORD)
