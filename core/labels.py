@@ -8,7 +8,6 @@ is added without changing a table of the database.
 from collections.abc import Mapping
 from enum import StrEnum
 
-from core.accounts.permissions import Through
 from core.i18n import N_, gettext
 from core.intake.identify import MatchKind
 from core.words import (
@@ -50,12 +49,6 @@ _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
     },
     Role: {Role.AGENT: N_("Agent"), Role.ADMIN: N_("Admin")},
     Permission: {Permission.RO: N_("Read"), Permission.RW: N_("Read and write")},
-    Through: {
-        Through.DIRECT: N_("given directly"),
-        Through.CUSTOMER: N_("through the customer"),
-        Through.ALWAYS: N_("always-group"),
-        Through.NO_GROUP_SUPPORT: N_("group support is off"),
-    },
     DecisionKind: {
         DecisionKind.OPEN_TICKET: N_("New ticket"),
         DecisionKind.APPEND_ARTICLE: N_("Added to a ticket"),

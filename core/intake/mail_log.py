@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select, true
 from sqlalchemy.orm import Session, joinedload
 
 from core.accounts.permissions import Through
+from core.accounts.rights import through_text
 from core.accounts.staff import staff_queue_ids
 from core.errors import NotFound
 from core.i18n import N_
@@ -128,13 +129,12 @@ def mail_bytes(session: Session, staff: Staff, reference: str) -> File:
 def shown_steps(trace: Sequence[Mapping[str, Any]]) -> tuple[ShownStep, ...]:
     """Return a stored explanation in the reader's language."""
     return tuple(
-        ShownStep(
-            rule_label(step["rule"]),
-            _answer(step["rule"], step["answer"]),
-            _(step["because"], **_shown_values(step["values"])),
-        )
-        for step in trace
+        _shown(step["rule"], step["answer"], step["because"], step["values"]) for step in trace
     )
+
+
+def _shown(rule: str, answer: str, because: str, values: Mapping[str, str]) -> ShownStep:
+    return ShownStep(rule_label(rule), _answer(rule, answer), _(because, **_shown_values(values)))
 
 
 _NONE = N_("none")
@@ -159,7 +159,7 @@ def _shown_values(values: Mapping[str, str]) -> dict[str, str]:
         shown["permission"] = label(Permission(shown["permission"]))
     if "through" in shown:
         ways = [Through(way) for way in shown["through"].split(", ")]
-        shown["through"] = ", ".join(label(way) for way in ways)
+        shown["through"] = ", ".join(through_text(way) for way in ways)
     return shown
 
 

@@ -64,7 +64,10 @@ def released_by_staff(facts: Facts) -> Answer | None:
     if not facts.access.may_write(queue.id):
         return Answer(
             Hold("queue-forbidden", queue.id),
-            N_("The account may not write to %(queue)s: give it the right, or choose another."),
+            N_(
+                "The account may not write to %(queue)s: "
+                "give it the right, or choose another queue."
+            ),
             name,
         )
     return Answer(OpenTicket("released", queue.id), N_("Released by staff to %(queue)s."), name)

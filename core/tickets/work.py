@@ -148,11 +148,11 @@ def assign_to_account(
         CustomerUser, customer_user_id, options=[joinedload(CustomerUser.customer)]
     )
     if account is None or not is_valid_account(account):
-        raise Invalid("customer_user", _("There is no valid account of this kind."))
+        raise Invalid("customer_user", _("This account does not exist or is invalid."))
     if not customer_user_access(session, organisation, account).may_write(ticket.queue_id):
         raise Forbidden(
             _(
-                "The account may not write to %(queue)s: give it the right, or choose another.",
+                "The account may not write to %(queue)s: give it the right, or move the ticket.",
                 queue=organisation.queues[ticket.queue_id].name,
             )
         )
