@@ -35,6 +35,7 @@ from werkzeug.exceptions import abort
 from core.config import Config
 from core.db import Database
 from core.i18n import current_language, gettext, translations
+from core.labels import label, reason_label, rule_label
 from core.mail.text import split_quoted
 from core.render import template_dir
 from core.secret_key import load_secret_key
@@ -57,7 +58,7 @@ from portal.headers import add_headers
 from portal.languages import choose_language
 from portal.limits import limiter
 from portal.visitors import load_visitor, note_visit, organisation, viewer
-from portal.vocabulary import LANGUAGE_NAMES, word_of
+from portal.vocabulary import LANGUAGE_NAMES, label_for_customers, look_of
 
 log = logging.getLogger(__name__)
 
@@ -149,11 +150,15 @@ def _set_up_templates(app: Flask) -> None:
         icon=icon,
         is_password=is_password,
         is_required=is_required,
+        label=label,
+        label_for_customers=label_for_customers,
         language=current_language,
         language_names=LANGUAGE_NAMES,
+        look_of=look_of,
         moment=moment,
+        reason_label=reason_label,
+        rule_label=rule_label,
         viewer=viewer,
-        word_of=word_of,
     )
     app.context_processor(_of_request)
     app.add_template_test(_is_here, "here")

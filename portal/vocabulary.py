@@ -1,68 +1,86 @@
-"""The closed vocabularies as people read them, with the look of each word.
-
-Texts are marked here and translated where they are shown.
-"""
+"""How stored words look on a page. Their texts are in ``core.labels``."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from core.i18n import N_
-from core.words import Permission, Priority, Role, TicketState, Validity
+from core.i18n import gettext as _
+from core.labels import label
+from core.words import (
+    DecisionKind,
+    Evidence,
+    Flag,
+    HeldState,
+    Permission,
+    Priority,
+    Role,
+    TicketState,
+    Validity,
+)
+
+LANGUAGE_NAMES = {"de": "Deutsch", "en": "English"}  # each in itself
 
 
-class Word(NamedTuple):
-    """A word for people: its text, its tone (see ``app.css``) and the icon beside it."""
+class Look(NamedTuple):
+    """The tone of a word (``.chip-TONE`` in ``app.css``) and the icon beside it."""
 
-    text: str
     tone: str = "quiet"  # quiet | info | good | warn | bad
     icon: str = ""
 
 
-STATES: Mapping[StrEnum, Word] = {
-    TicketState.NEW: Word(N_("New"), "info", "envelope"),
-    TicketState.OPEN: Word(N_("Open"), "info", "arrow-repeat"),
-    TicketState.WAITING: Word(N_("Waiting for customer"), "warn", "hourglass-split"),
-    TicketState.CLOSED: Word(N_("Closed"), "quiet", "check2"),
+_LOOKS: Mapping[type[StrEnum], Mapping[StrEnum, Look]] = {
+    TicketState: {
+        TicketState.NEW: Look("info", "envelope"),
+        TicketState.OPEN: Look("info", "arrow-repeat"),
+        TicketState.WAITING: Look("warn", "hourglass-split"),
+        TicketState.CLOSED: Look("quiet", "check2"),
+    },
+    Priority: {
+        Priority.LOW: Look("quiet", "arrow-down"),
+        Priority.NORMAL: Look("quiet", "dash"),
+        Priority.HIGH: Look("warn", "arrow-up"),
+        Priority.URGENT: Look("bad", "exclamation-triangle"),
+    },
+    Validity: {
+        Validity.VALID: Look("good", "check2"),
+        Validity.INVALID: Look("quiet", "slash-circle"),
+        Validity.INVALID_TEMPORARILY: Look("warn", "pause-circle"),
+    },
+    Role: {Role.AGENT: Look("quiet", "person"), Role.ADMIN: Look("info", "gear")},
+    Permission: {Permission.RO: Look("quiet", "eye"), Permission.RW: Look("info", "pencil")},
+    DecisionKind: {
+        DecisionKind.OPEN_TICKET: Look("good", "plus-circle"),
+        DecisionKind.APPEND_ARTICLE: Look("good", "reply"),
+        DecisionKind.HOLD: Look("warn", "pause-circle"),
+        DecisionKind.DISCARD: Look("quiet", "trash"),
+        DecisionKind.REJECT: Look("bad", "x-circle"),
+        DecisionKind.DEFER: Look("warn", "clock"),
+    },
+    HeldState: {
+        HeldState.WAITING: Look("warn", "pause-circle"),
+        HeldState.RELEASED: Look("good", "check2"),
+        HeldState.DISCARDED: Look("quiet", "trash"),
+    },
+    Evidence: {
+        Evidence.PORTAL: Look("good", "shield-check"),
+        Evidence.VERIFIED: Look("good", "shield-check"),
+        Evidence.NEUTRAL: Look("warn", "shield"),
+        Evidence.FAILED: Look("bad", "shield-exclamation"),
+    },
+    Flag: {
+        Flag.SENDER_NOT_VERIFIED: Look("warn", "shield"),
+        Flag.NEW_ADDRESS: Look("warn", "at"),
+        Flag.STRANGER: Look("warn", "person-x"),
+        Flag.UNREADABLE: Look("warn", "file-earmark-break"),
+    },
 }
-# A customer is told who is to do something next.
-STATES_FOR_CUSTOMERS: Mapping[StrEnum, Word] = {
-    **STATES,
-    TicketState.WAITING: Word(N_("Waiting for you"), "warn", "hourglass-split"),
-}
-PRIORITIES: Mapping[StrEnum, Word] = {
-    Priority.LOW: Word(N_("Low"), "quiet", "arrow-down"),
-    Priority.NORMAL: Word(N_("Normal"), "quiet", "dash"),
-    Priority.HIGH: Word(N_("High"), "warn", "arrow-up"),
-    Priority.URGENT: Word(N_("Urgent"), "bad", "exclamation-triangle"),
-}
-VALIDITIES: Mapping[StrEnum, Word] = {
-    Validity.VALID: Word(N_("valid"), "good", "check2"),
-    Validity.INVALID: Word(N_("invalid"), "quiet", "slash-circle"),
-    Validity.INVALID_TEMPORARILY: Word(N_("invalid temporarily"), "warn", "pause-circle"),
-}
-ROLES: Mapping[StrEnum, Word] = {
-    Role.AGENT: Word(N_("Agent"), "quiet", "person"),
-    Role.ADMIN: Word(N_("Admin"), "info", "gear"),
-}
-PERMISSIONS: Mapping[StrEnum, Word] = {
-    Permission.RO: Word(N_("Read"), "quiet", "eye"),
-    Permission.RW: Word(N_("Read and write"), "info", "pencil"),
-}
-LANGUAGE_NAMES = {"de": "Deutsch", "en": "English"}  # each in itself
 
 
-_TABLES: Mapping[type[StrEnum], Mapping[StrEnum, Word]] = {
-    TicketState: STATES,
-    Priority: PRIORITIES,
-    Validity: VALIDITIES,
-    Role: ROLES,
-    Permission: PERMISSIONS,
-}
+def look_of(word: StrEnum) -> Look:
+    """Return how a word looks; one without a look of its own is plain."""
+    return _LOOKS.get(type(word), {}).get(word, Look())
 
 
-def word_of(value: StrEnum, *, for_customers: bool = False) -> Word:
-    """Return the word for a stored value. Raises ``KeyError`` for one that has none."""
-    if for_customers and isinstance(value, TicketState):
-        return STATES_FOR_CUSTOMERS[value]
-    return _TABLES[type(value)][value]
+def label_for_customers(word: StrEnum) -> str:
+    """Return a word as customers read it: they are told who is to do something next."""
+    return _("Waiting for you") if word is TicketState.WAITING else label(word)

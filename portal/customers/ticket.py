@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 from wtforms import BooleanField
 
 from core.accounts.permissions import Access
+from core.audit import customer_actor
 from core.errors import NotFound
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
@@ -25,11 +26,12 @@ from core.tickets.view import (
     seen_article,
     ticket_for_customer,
 )
+from core.tickets.work import close_by_customer
 from core.words import DecisionKind, FollowUp, TicketState
 from portal.areas import Area, Audience
-from portal.customers.asking import access
+from portal.customers.asking import access, access_in
 from portal.customers.posting import MessageForm, post
-from portal.database import bookkeeping, reading
+from portal.database import bookkeeping, reading, writing
 from portal.files import file_response, frame_response
 from portal.limits import POST, limiter
 from portal.visitors import organisation, peer, the_viewer
@@ -86,6 +88,26 @@ def reply(public_id: str) -> Response:
                 flash(_("Your reply is sent."))
             return redirect(url_for("ticket.show", public_id=done.ticket_public_id), 303)
     return _page(public_id, form)
+
+
+@area.route("/close", methods=["GET", "POST"])
+def close(public_id: str) -> Response | str:
+    """Ask whether the ticket is settled, then close it without a word."""
+    if request.method == "POST":
+        session = writing()
+        account, mine = access_in(session)
+        close_by_customer(session, customer_actor(account, peer()), mine, public_id)
+        flash(_("The ticket is closed."))
+        return redirect(url_for("ticket.show", public_id=public_id), 303)
+    ticket = ticket_for_customer(reading(), access(), public_id)
+    return render_template(
+        "portal/close.html",
+        action=url_for("ticket.close", public_id=public_id),
+        cancel=url_for("ticket.show", public_id=public_id),
+        confirm=_("Close ticket"),
+        follow_up=organisation().queues[ticket.queue_id].follow_up,
+        ticket=ticket,
+    )
 
 
 @area.get("/attachments/<int:attachment_id>")

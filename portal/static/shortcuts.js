@@ -1,6 +1,6 @@
 // Keys for people who like them, listed on "?", and to be switched off there (WCAG 2.1.4).
 //   data-shortcut="n" on a link or button is clicked, on a field focused
-//   data-keys-help on the page's element with the texts of the list
+//   data-keys-help is the dialog with the list, data-keys-on in it the switch
 //   j and k move over rows (data-row), Enter opens; Ctrl+Enter sends the form one writes in
 {
   const OFF = "keys-off";

@@ -1,8 +1,8 @@
 """A running portal with a ready organisation, for tests of pages.
 
-``portal`` serves on a free port from a thread of this process; ``client_of`` gives Flask's test
-client, signed in, where no browser is needed; ``sign_in`` signs a browser in. Everybody's password
-is ``PASSWORD``.
+``portal`` serves on a free port from a thread of this process, and ``sign_in`` signs a browser in.
+Where no browser is needed, ``pages`` has the same without a server, and ``pages.client("anna")`` is
+Flask's test client, signed in. Everybody's password is ``PASSWORD``.
 
 - *anna*: Muster GmbH (K-1000), writes to Vertrieb and Technik, sees the firm's tickets
 - *bert*: Muster GmbH, writes to Vertrieb, reads Technik
@@ -12,7 +12,7 @@ is ``PASSWORD``.
 - *ada*: admin
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,8 +24,10 @@ from playwright.sync_api import Page
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
+from werkzeug.test import TestResponse
 
 from core.accounts.passwords import hash_password
+from core.accounts.sessions import start_session
 from core.config import Config, DatabaseSection, WebSection
 from core.db import Database
 from core.intake import submission
@@ -53,6 +55,7 @@ from core.words import Author, Permission, Protocol, Role, TicketState
 from portal.app import Portal, create_app
 
 PASSWORD = "correct horse battery"
+STAFF = ("jonas", "ada")
 SUPPORT = "support@example.org, Tel. 030 1234567"
 
 
@@ -98,7 +101,7 @@ class RunningPortal:
         """Let the agent write in a ticket; return the article's id."""
         with self.database.write() as session:
             ticket = self.ticket(session, public_id)
-            agent = session.scalars(select(Staff).where(Staff.login == "jonas")).one()
+            agent = staff(session, "jonas")
             article = Article(
                 ticket_id=ticket.id,
                 author=Author.STAFF,
@@ -135,9 +138,10 @@ class RunningPortal:
         """Return a client without a browser; signed in where a login is named."""
         client = self.app.test_client()
         if login is not None:
-            path = "/staff/sign-in" if login in ("jonas", "ada") else "/sign-in"
-            answer = post(client, path, path, login=login, password=PASSWORD)
-            assert answer.status_code == 303, answer.get_data(as_text=True)
+            with self.database.write() as session:
+                account = staff(session, login) if login in STAFF else customer_user(session, login)
+                token = start_session(session, account, peer="192.0.2.1", agent="test")
+            client.set_cookie("schalter", token)
         return client
 
 
@@ -149,8 +153,7 @@ class SignIn:
 
     def __call__(self, page: Page, login: str) -> None:
         """Fill in the sign-in page that is meant for this account."""
-        is_staff = login in ("jonas", "ada")
-        page.goto(self._portal.address("/staff/sign-in" if is_staff else "/sign-in"))
+        page.goto(self._portal.address("/staff/sign-in" if login in STAFF else "/sign-in"))
         page.fill("#login", login)
         page.fill("#password", PASSWORD)
         page.click("main button[type=submit]")
@@ -165,15 +168,36 @@ def token_of(client: FlaskClient, path: str) -> str:
     return rest.partition('"')[0]
 
 
-def post(client: FlaskClient, path: str, form_at: str, **fields: object):  # type: ignore[no-untyped-def]
+def post(
+    client: FlaskClient, path: str, fields: Mapping[str, object], form_at: str | None = None
+) -> TestResponse:
     """Send a form as a browser does: with the token of the page it stands on."""
-    data = {"csrf_token": token_of(client, form_at), **fields}
+    data = {"csrf_token": token_of(client, form_at or path), **fields}
     return client.post(path, data=data, content_type="multipart/form-data")
 
 
 def customer_user(session: Session, login: str) -> CustomerUser:
     """Return a customer user."""
     return session.scalars(select(CustomerUser).where(CustomerUser.login == login)).one()
+
+
+def staff(session: Session, login: str) -> Staff:
+    """Return a member of staff."""
+    return session.scalars(select(Staff).where(Staff.login == login)).one()
+
+
+@pytest.fixture
+def pages(sqlite_database: Database, tmp_path: Path) -> RunningPortal:
+    """The pages without a server, for tests that need no browser."""
+    fill(sqlite_database)
+    return RunningPortal("", sqlite_database, make_app(sqlite_database, tmp_path))
+
+
+@pytest.fixture
+def pages_everywhere(database: Database, tmp_path: Path) -> RunningPortal:
+    """``pages`` on each database system in turn."""
+    fill(database)
+    return RunningPortal("", database, make_app(database, tmp_path))
 
 
 @pytest.fixture
@@ -196,19 +220,13 @@ def sign_in(portal: RunningPortal) -> SignIn:
     return SignIn(portal)
 
 
-@pytest.fixture
-def client_of(portal: RunningPortal) -> Callable[[str | None], FlaskClient]:
-    """Gives a client without a browser for a login, or for nobody."""
-    return portal.client
-
-
 def make_app(database: Database, folder: Path, public_url: str = "") -> Portal:
     """Return the application on a database, with a secret key of its own."""
     key = str(folder / "secret.key")
     ensure_secret_key(key)
     return create_app(
         Config(
-            database=DatabaseSection(url=str(database.url)),
+            database=DatabaseSection(url=database.url.render_as_string(hide_password=False)),
             web=WebSection(public_url=public_url),
             secret_key_file=key,
         ),
