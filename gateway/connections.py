@@ -1,0 +1,91 @@
+"""Who may connect: connections counted in all, per address and per minute (threat P8)."""
+
+import ipaddress
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.limits import Limits
+
+IPV6_PREFIX = 64  # what one customer of a provider gets at least: counted as one address
+MINUTE = 60.0
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The other end of a connection: its IP address ("" at a socket file), and who it is to us."""
+
+    address: str
+    trusted: bool
+
+
+LOCAL = Client("", trusted=True)  # by the LMTP socket file: its mode says who may use it
+
+
+class Connections:
+    """The open connections of one gateway."""
+
+    def __init__(
+        self, limits: Limits, relays: Sequence[Network], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limits = limits
+        self._relays = tuple(relays)
+        self._clock = clock
+        self._open: Counter[str] = Counter()
+        self._strangers = 0
+        self._trusted = 0
+        self._recent: Counter[str] = Counter()
+        self._minute_began = clock()
+
+    def client(self, host: str) -> Client:
+        """Return who is at the other end of a TCP connection from ``host``, an IP address."""
+        address = ipaddress.ip_address(host.partition("%")[0])
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return Client(str(address), trusted=any(address in network for network in self._relays))
+
+    def admit(self, client: Client) -> bool:
+        """Count a new connection, unless that is one too many."""
+        if client.trusted:
+            if self._trusted >= self._limits.relay_connections:
+                return False
+            self._trusted += 1
+            return True
+        key = _counted_as(client.address)
+        if self._strangers >= self._limits.connections or not self._within_own_share(key):
+            return False
+        self._strangers += 1
+        self._open[key] += 1
+        return True
+
+    def release(self, client: Client) -> None:
+        """Count an admitted connection as closed."""
+        if client.trusted:
+            self._trusted -= 1
+            return
+        key = _counted_as(client.address)
+        self._strangers -= 1
+        self._open[key] -= 1
+        if not self._open[key]:
+            del self._open[key]
+
+    def _within_own_share(self, key: str) -> bool:
+        now = self._clock()
+        if now - self._minute_began >= MINUTE:
+            self._recent.clear()
+            self._minute_began = now
+        self._recent[key] += 1
+        return (
+            self._recent[key] <= self._limits.connections_per_minute
+            and self._open[key] < self._limits.connections_per_address
+        )
+
+
+def _counted_as(address: str) -> str:
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))

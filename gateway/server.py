@@ -1,0 +1,119 @@
+"""The gateway as a whole: made from a configuration, started, stopped."""
+
+import asyncio
+import ipaddress
+import logging
+import ssl
+from pathlib import Path
+
+from core.config import Config
+from core.db import Database
+from core.errors import ConfigError
+from core.intake.writer import IntakeWriter
+from gateway.connections import Client, Connections
+from gateway.disk import DiskGuard, FreeBytes, free_bytes
+from gateway.intake import Intake
+from gateway.limits import Limits
+from gateway.listeners import UNIX, MakeSession, listen
+from gateway.lmtp import LmtpSession
+from gateway.replies import SHUTTING_DOWN
+from gateway.session import Service, Session
+from gateway.smtp import SmtpSession
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """The listeners of one process with all they need. Belongs to one event loop.
+
+    ``free_space`` tells how many bytes are free in a folder.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        limits: Limits | None = None,
+        free_space: FreeBytes = free_bytes,
+    ) -> None:
+        self._smtp = config.smtp
+        self._limits = limits or Limits()
+        self._writer = IntakeWriter(database)
+        folder = _folder_of(database)
+        self._service = Service(
+            hostname=config.smtp.hostname,
+            max_message_bytes=config.smtp.max_message_bytes,
+            intake=Intake(database, self._writer, self._limits),
+            limits=self._limits,
+            disk=DiskGuard(folder, config.smtp.max_message_bytes, free_space) if folder else None,
+            tls=_tls_context(config.smtp.tls_cert, config.smtp.tls_key),
+            spool_folder=folder,
+        )
+        relays = [ipaddress.ip_network(text, strict=False) for text in config.smtp.trusted_relays]
+        self._connections = Connections(self._limits, relays)
+        self._sessions: set[Session] = set()
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self) -> None:
+        """Listen; raise ``ConfigError`` when an address cannot be had."""
+        listeners = [("smtp.listen", self._smtp.listen, SmtpSession)]
+        if self._smtp.lmtp_listen:
+            listeners.append(("smtp.lmtp_listen", self._smtp.lmtp_listen, LmtpSession))
+        for key, address, kind in listeners:
+            server = await listen(key, address, self._connections, self._session_maker(kind))
+            self._servers.append(server)
+            log.info("listening: %s %s", key, address)
+        self._writer.start()
+
+    async def stop(self) -> None:
+        """Take no new mail, finish what is on its way, and return when all is committed."""
+        for server in self._servers:
+            server.close()
+        for session in list(self._sessions):
+            session.stop()
+        deadline = asyncio.get_running_loop().time() + self._limits.shutdown_seconds
+        while self._sessions and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
+        for session in list(self._sessions):
+            session.cut(SHUTTING_DOWN)
+        await asyncio.to_thread(self._writer.stop)
+        self._remove_socket_file()
+
+    def _session_maker(self, kind: type[Session]) -> MakeSession:
+        def make(client: Client) -> Session:
+            session = kind(self._service, client, self._ended)
+            self._sessions.add(session)
+            return session
+
+        return make
+
+    def _ended(self, session: Session) -> None:
+        self._sessions.discard(session)
+        self._connections.release(session.client)
+
+    def _remove_socket_file(self) -> None:
+        if self._smtp.lmtp_listen.startswith(UNIX):
+            Path(self._smtp.lmtp_listen.removeprefix(UNIX)).unlink(missing_ok=True)
+
+
+def _folder_of(database: Database) -> Path | None:
+    """Return where an embedded database lies; None for one that is elsewhere."""
+    if not database.is_sqlite or not database.url.database:
+        return None
+    return Path(database.url.database).absolute().parent
+
+
+def _tls_context(certificate: str, key: str) -> ssl.SSLContext | None:
+    if not certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        reason = error.reason or str(error)
+        raise ConfigError(f"smtp.tls_cert {certificate}, smtp.tls_key {key}: {reason}") from None
+    except OSError as error:
+        raise ConfigError(
+            f"smtp.tls_cert {certificate}, smtp.tls_key {key}: {error.strerror}"
+        ) from None
+    return context
