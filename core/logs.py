@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 # aiosmtpd logs whole lines of DATA and AUTH at DEBUG.
-_NEVER_BELOW_INFO = ("mail.log", "mail.debug", "asyncio", "sqlalchemy", "waitress")
+_NEVER_BELOW_INFO = ("mail.log", "mail.debug", "asyncio", "waitress")
+# SQLAlchemy logs statements with their values at INFO: passwords and mail.
+_NEVER_BELOW_WARNING = ("sqlalchemy", "alembic")
 
 
 class JsonLines(logging.Formatter):
@@ -44,3 +46,5 @@ def set_up_logging(program: str, level: int = logging.INFO, stream: TextIO | Non
     root.setLevel(level)
     for name in _NEVER_BELOW_INFO:
         logging.getLogger(name).setLevel(max(level, logging.INFO))
+    for name in _NEVER_BELOW_WARNING:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
