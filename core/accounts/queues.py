@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import flag_modified
 
 from core.accounts.groups import group_named
 from core.accounts.saving import Problems, check_version, clean_texts, flush, record_saved
@@ -94,6 +95,7 @@ def save_queue(
     if before is None or values.addresses != before.addresses:
         _set_addresses(queue, keys)
     session.add(queue)
+    flag_modified(queue, "name")  # a change of addresses alone counts as one of the queue, too
     flush(session)  # the audit event needs the id
     record_saved(session, actor, "queue", queue.id, queue.name, before, values)
     return queue
