@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from core.accounts.logins import checked_login_key, login_key
@@ -53,9 +53,10 @@ def save_staff(
     One valid admin always remains. A change of role or validity ends the web sessions. Raises
     ``InvalidFields``, and ``Stale`` when ``version`` is not the stored one.
     """
+    admins = _locked_admins(session)
     check_version(session, current, version)
     problems = Problems()
-    values, known = _checked(session, values, current, problems)
+    values, known = _checked(session, values, current, admins, problems)
     problems.raise_any()
     before = staff_values(current) if current is not None else None
     staff = current if current is not None else Staff()
@@ -117,8 +118,21 @@ def staff_queue_ids(session: Session, organisation: Organisation, staff: Staff) 
     )
 
 
+def _locked_admins(session: Session) -> frozenset[int]:
+    """Return the valid admins, in whom nobody else changes anything until this is over.
+
+    Two who demote each other at the same moment would leave nobody.
+    """
+    statement = select(Staff.id).where(Staff.role == Role.ADMIN, Staff.valid).order_by(Staff.id)
+    return frozenset(session.scalars(statement.with_for_update(key_share=True)))
+
+
 def _checked(
-    session: Session, values: StaffValues, current: Staff | None, problems: Problems
+    session: Session,
+    values: StaffValues,
+    current: Staff | None,
+    admins: frozenset[int],
+    problems: Problems,
 ) -> tuple[StaffValues, dict[str, Group]]:
     values = clean_texts(values, Staff, problems, required=("login", "email"))
     if values.login:
@@ -128,7 +142,7 @@ def _checked(
         with problems.gathered():
             values = replace(values, email=check_new_address(values.email))
     with problems.gathered():
-        _check_admin_remains(session, values, current)
+        _check_admin_remains(values, current, admins)
     known = {group.name: group for group in session.scalars(select(Group))}
     for name in values.groups:
         if name not in known:
@@ -148,16 +162,12 @@ def _check_login(session: Session, login: str, current: Staff | None) -> None:
         )
 
 
-def _check_admin_remains(session: Session, values: StaffValues, current: Staff | None) -> None:
+def _check_admin_remains(
+    values: StaffValues, current: Staff | None, admins: frozenset[int]
+) -> None:
     """Refuse what would leave nobody who can give permissions."""
-    if current is None or (values.role is Role.ADMIN and values.valid):
-        return
-    others = session.scalars(
-        select(func.count(Staff.id)).where(
-            Staff.role == Role.ADMIN, Staff.valid, Staff.id != current.id
-        )
-    ).one()
-    if current.role is Role.ADMIN and current.valid and not others:
+    stays = values.role is Role.ADMIN and values.valid
+    if current is not None and not stays and admins == {current.id}:
         raise Invalid("role", _("This is the last admin. Make somebody else an admin first."))
 
 
