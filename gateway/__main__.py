@@ -18,6 +18,7 @@ from core.errors import ConfigError, SchalterError
 from core.logs import set_up_logging
 from core.migrate import check_revision
 from gateway.listeners import UNIX, split_host_port
+from gateway.memory import return_big_blocks
 from gateway.server import Gateway
 
 PRIVILEGED_PORTS = 1024
@@ -29,6 +30,7 @@ def main() -> None:
     """Run until told to stop."""
     set_up_logging("gateway")
     logging.getLogger("mail.log").setLevel(logging.WARNING)  # the gateway logs what matters itself
+    return_big_blocks()
     try:
         config = load_config()
         check_account(config)

@@ -51,8 +51,8 @@ class Intake:
         async with asyncio.timeout(self._limits.waiting_seconds):
             await self._in_hand.acquire(spool.size)
         try:
-            raw = await spool.read()
-            submitted = self._writer.submit(Incoming(envelope, raw, now()))
+            # No name for the bytes: they are the writer's, and gone as soon as it has stored them.
+            submitted = self._writer.submit(Incoming(envelope, await spool.read(), now()))
         except BaseException:
             self._in_hand.release(spool.size)
             raise

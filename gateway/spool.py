@@ -6,9 +6,10 @@ behind. What lies here is not accepted yet.
 
 import asyncio
 import tempfile
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 
 class Spool:
@@ -18,7 +19,7 @@ class Spool:
         self._folder = folder
         self._memory_bytes = memory_bytes
         self._memory = bytearray()
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self.size = 0
 
     async def take(self, content: bytearray) -> None:
@@ -45,12 +46,16 @@ class Spool:
 
     def _write(self, block: bytes) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed at exit
-        self._file.write(block)
+            # Without a buffer, so that reading it back makes one copy and no second one.
+            self._file = tempfile.TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115
+        rest = memoryview(block)
+        while rest:
+            rest = rest[self._file.write(rest) :]
         self.size += len(block)
 
-    def _read(self, file: BinaryIO) -> bytes:
-        file.write(self._memory)
+    def _read(self, file: FileIO) -> bytes:
+        self.size -= len(self._memory)  # counted again by writing it
+        self._write(bytes(self._memory))
         self._memory.clear()
         file.seek(0)
         return file.read()
