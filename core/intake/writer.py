@@ -53,6 +53,7 @@ class IntakeWriter:
             batch, stopping = self._next_batch()
             if batch:
                 self._take_in(batch)
+            del batch  # the next one may be long in coming, and this may be 25 MB
 
     def _next_batch(self) -> tuple[list[tuple[Incoming, Future[Receipt]]], bool]:
         """Wait for a message, then return it with those that wait behind it."""
