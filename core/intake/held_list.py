@@ -3,6 +3,8 @@
 Looking changes nothing; what staff then do is in ``core.intake.held``.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,8 +22,10 @@ from core.intake.gather import gather
 from core.intake.held import held_mail, original
 from core.intake.identify import Match, MatchKind
 from core.intake.prepare import prepare
-from core.mail.html import SafeHtml, safe_html
+from core.mail.html import SafeHtml, original_html, safe_html
 from core.mail.message import AttachmentInfo, Message, parse, read_part
+from core.mail.structure import MAX_HEADER_BLOCK
+from core.mail.text import one_line
 from core.models import Customer, CustomerUser, Delivery, Mail, Staff
 from core.organisation import Organisation, load_organisation
 from core.paging import Page, read_page
@@ -30,6 +34,7 @@ from core.words import Evidence, HeldState, Role
 
 MAX_PAGE = 200
 MAX_CANDIDATES = 20
+_HEADER_END = re.compile(rb"\r?\n\r?\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,16 @@ def held_counts(session: Session, staff: Staff) -> HeldCounts:
     return HeldCounts(*session.execute(statement).one())
 
 
+def waiting_reasons(session: Session, staff: Staff) -> Mapping[str, int]:
+    """Return how much held mail waits for this member of staff, by the reason it is held for."""
+    statement = (
+        select(Delivery.reason, func.count())
+        .where(_workable(session, staff), Delivery.held == HeldState.WAITING)
+        .group_by(Delivery.reason)
+    )
+    return dict(session.execute(statement).all())
+
+
 def look_at(session: Session, staff: Staff, delivery_id: int) -> HeldMail:
     """Return one held mail, whatever became of it. Raises ``NotFound``."""
     delivery = held_mail(session, staff, delivery_id, lock=False)
@@ -192,6 +207,22 @@ def body_of(held: HeldMail) -> Body:
         cc=message.cc,
         date=message.date,
     )
+
+
+def original_of(held: HeldMail) -> str | None:
+    """Return the HTML of a held mail with its formatting, for a sandboxed frame; None as above.
+
+    Neither its own pictures nor remote ones are in it: nobody knows its sender yet.
+    """
+    html = _message(held).html
+    return original_html(html, lambda _content_id: None) if html else None
+
+
+def headers_of(held: HeldMail) -> str:
+    """Return the header fields of a held mail as they came in, a line of the mail on each line."""
+    block = _HEADER_END.split(original(held.delivery).raw[:MAX_HEADER_BLOCK], maxsplit=1)[0]
+    lines = block.decode("utf-8", "replace").splitlines()
+    return "\n".join("    " * line[:1].isspace() + one_line(line) for line in lines)
 
 
 def file_of(held: HeldMail, part: int) -> File:

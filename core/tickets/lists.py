@@ -5,8 +5,8 @@ it is read from indexes in order (``ranges``), and each row's queue, customer, a
 come with it.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import product
 from typing import Any
@@ -171,6 +171,26 @@ def staff_tickets(
         ranges=ranges,
     )
     return StaffTickets(page, complete)
+
+
+def staff_counts(
+    session: Session, queues: StaffQueues, wanted: StaffFilter
+) -> Mapping[TicketState, int]:
+    """Return how many tickets a list of staff has in each state but *closed*.
+
+    Whatever state ``wanted`` names, the other filters hold. Closed tickets are not counted: they
+    grow for ever.
+    """
+    unclosed = replace(wanted, state=StateFilter.UNCLOSED)
+    condition = and_(*_conditions(unclosed), _readable(session, queues))
+    if wanted.query.strip():
+        found = search_tickets(session, wanted.query, condition, internal=True)
+        condition = and_(condition, Ticket.id.in_(found.ticket_ids))
+    rows = session.execute(
+        select(Ticket.state, func.count()).where(condition).group_by(Ticket.state)
+    )
+    counts: dict[TicketState, int] = dict(rows.all())
+    return {state: counts.get(state, 0) for state in _UNCLOSED}
 
 
 def _with_names(statement: Select[Ticket]) -> Select[Ticket]:
