@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, select, true
 from sqlalchemy.orm import Session
 
+from core.mail.text import one_line
 from core.models import AuditEvent
 from core.paging import Page, read_page
 from core.words import ActorKind
@@ -64,6 +65,6 @@ def _matches(wanted: AuditFilter) -> ColumnElement[bool]:
         (AuditEvent.actor_name, wanted.actor),
         (AuditEvent.object_name, wanted.query),
     ):
-        if text.strip():
-            conditions.append(column.icontains(text.strip()[:MAX_QUERY], autoescape=True))
+        if sought := one_line(text[:MAX_QUERY]):
+            conditions.append(column.icontains(sought, autoescape=True))
     return and_(true(), *conditions)

@@ -99,8 +99,9 @@ def save_customer(
 
 def customer_numbered(session: Session, number: str) -> Customer:
     """Return the customer with exactly this Kunden#. Raises ``NotFound``."""
+    wanted = exact(number)
     customer = session.scalars(
-        select(Customer).where(Customer.number == exact(number))
+        select(Customer).where(Customer.number == (wanted if wanted.isprintable() else ""))
     ).one_or_none()
     if customer is None:
         raise NotFound(_('There is no customer with the Kunden# "%(number)s".', number=number))

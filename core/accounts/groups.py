@@ -9,6 +9,7 @@ from core.accounts.saving import Problems, check_version, clean_texts, flush, re
 from core.audit import Actor
 from core.errors import Duplicate, Holder, NotFound
 from core.i18n import gettext as _
+from core.mail.text import one_line
 from core.models import CustomerGroup, CustomerUserGroup, Group, Queue, StaffGroup
 from core.settings import change_settings, load_settings
 from core.text import fold
@@ -61,7 +62,7 @@ def save_group(
 
 def group_named(session: Session, name: str) -> Group:
     """Return the group with exactly this name. Raises ``NotFound``."""
-    group = session.scalars(select(Group).where(Group.name == name)).one_or_none()
+    group = session.scalars(select(Group).where(Group.name == one_line(name))).one_or_none()
     if group is None:
         raise NotFound(_('There is no group "%(name)s".', name=name))
     return group

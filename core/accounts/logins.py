@@ -2,6 +2,7 @@
 
 from core.errors import Invalid
 from core.i18n import gettext as _
+from core.mail.text import one_line
 from core.text import exact, fold
 
 MAX_LOGIN_KEY = 200
@@ -9,7 +10,7 @@ MAX_LOGIN_KEY = 200
 
 def login_key(login: str) -> str:
     """Return the key by which logins are compared: no two accounts differ only by case."""
-    return fold(exact(login))
+    return fold(exact(one_line(login)))
 
 
 def checked_login_key(login: str) -> str:

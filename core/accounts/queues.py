@@ -13,6 +13,7 @@ from core.audit import Actor
 from core.errors import Duplicate, Holder, Invalid, NotFound
 from core.i18n import gettext as _
 from core.mail.addresses import address_key, check_new_address
+from core.mail.text import one_line
 from core.models import (
     CustomerUser,
     CustomerUserAddress,
@@ -103,7 +104,7 @@ def save_queue(
 
 def queue_named(session: Session, name: str) -> Queue:
     """Return the queue with exactly this name. Raises ``NotFound``."""
-    queue = session.scalars(select(Queue).where(Queue.name == name)).one_or_none()
+    queue = session.scalars(select(Queue).where(Queue.name == one_line(name))).one_or_none()
     if queue is None:
         raise NotFound(_('There is no queue "%(name)s".', name=name))
     return queue

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import ColumnElement, and_, or_, true
 from sqlalchemy.orm import InstrumentedAttribute
 
+from core.mail.text import one_line
 from core.text import exact, fold
 
 MAX_SORT_KEY = 200
@@ -31,7 +32,7 @@ def contains_words(column: InstrumentedAttribute[str], query: str) -> ColumnElem
     The order of the words does not matter, and no character is a wildcard. An empty query finds
     everything.
     """
-    words = query[:MAX_QUERY].split()[:MAX_WORDS]
+    words = one_line(query[:MAX_QUERY]).split()[:MAX_WORDS]
     return and_(true(), *(_contains(column, _spellings(word)) for word in words))
 
 

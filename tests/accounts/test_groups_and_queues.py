@@ -280,3 +280,12 @@ def test_names_are_looked_up_exactly(sqlite_database: Database, look_up: object,
     assert callable(look_up)
     with sqlite_database.read() as session, pytest.raises(NotFound):
         look_up(session, name)
+
+
+def test_what_no_name_can_contain_is_not_found_either(database: Database) -> None:
+    for name in ("\x00", "x\x00", "\ud800"):
+        with database.read() as session:
+            with pytest.raises(NotFound):
+                group_named(session, name)
+            with pytest.raises(NotFound):
+                queue_named(session, name)
