@@ -16,6 +16,8 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import ColumnElement, Select, literal, select, true, tuple_, union
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from core.models.base import UTCDateTime
+
 T = TypeVar("T")
 Key = int | str | datetime
 
@@ -110,12 +112,12 @@ def _decode(
 
 
 def _typed(value: Any, key: InstrumentedAttribute[Any]) -> Key:
-    kind = key.type.python_type
-    if kind is datetime:
+    if isinstance(key.type, UTCDateTime):
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError("an instant needs a time zone")
         return moment
+    kind = key.type.python_type
     if kind is int and type(value) is int and abs(value) < 2**63:
         return value
     if kind is str and type(value) is str and "\0" not in value:

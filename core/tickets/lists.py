@@ -153,7 +153,7 @@ def staff_tickets(
     limit: int = 25,
 ) -> StaffTickets:
     """Return a page of the tickets in the queues that a member of staff may read."""
-    condition = and_(*_conditions(wanted), _readable(session, queues))
+    condition = and_(_readable(session, queues), *_conditions(wanted))
     complete = True
     if wanted.query.strip():
         found = search_tickets(session, wanted.query, condition, internal=True)
@@ -258,7 +258,8 @@ def _news(session: Session, access: Access, ticket_ids: Sequence[int]) -> frozen
 
 def _conditions(wanted: StaffFilter) -> Iterable[ColumnElement[bool]]:
     """Return the filters; what ``_ranges`` repeats of them lets a search use them too."""
-    yield Ticket.state.in_(wanted.state.states)
+    if wanted.state is not StateFilter.ALL:
+        yield Ticket.state.in_(wanted.state.states)
     if wanted.queue_id is not None:
         yield Ticket.queue_id == wanted.queue_id
     if wanted.owner_id is not None:

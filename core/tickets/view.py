@@ -19,7 +19,8 @@ from core.errors import NotFound
 from core.i18n import gettext as _
 from core.mail.html import SafeHtml, original_html, safe_html
 from core.mail.message import Message, parse, read_part
-from core.models import Article, Attachment, Mail, Ticket, TicketLink, TicketSeen
+from core.models import Article, Attachment, Mail, Ticket, TicketLink, TicketSeen, ticket_id_of
+from core.tickets.search import MAX_TICKET_ID
 
 MAX_ARTICLES = 200  # on one page of a conversation
 MAX_INLINE_IMAGES = 5 * 1024 * 1024  # bytes of images put into one HTML document
@@ -67,6 +68,16 @@ def ticket_for_customer(session: Session, access: Access, public_id: str) -> Tic
 def ticket_for_staff(session: Session, queues: StaffQueues, public_id: str) -> Ticket:
     """Return a ticket in a queue that staff may read. Raises ``NotFound`` for every other."""
     return _ticket(session, queues, public_id)
+
+
+def ticket_with_number(session: Session, reader: Reader, number: int) -> Ticket | None:
+    """Return the ticket with a number, None where there is none that the asker may see."""
+    ticket_id = ticket_id_of(number)
+    if not 0 < ticket_id <= MAX_TICKET_ID:
+        return None
+    return session.scalars(
+        select(Ticket).where(Ticket.id == ticket_id, readable_tickets(reader))
+    ).one_or_none()
 
 
 def readable_tickets(reader: Reader) -> ColumnElement[bool]:

@@ -25,11 +25,10 @@ from core.models import (
     Ticket,
     TicketLink,
     now,
-    ticket_id_of,
 )
 from core.organisation import Organisation, load_organisation
-from core.tickets.search import MAX_TICKET_ID, index_articles
-from core.tickets.view import Reader, readable_tickets
+from core.tickets.search import index_articles
+from core.tickets.view import Reader, readable_tickets, ticket_with_number
 from core.words import Author, Flag, Priority, TicketState
 
 MAX_NOTE = 64 * 1024  # characters
@@ -180,7 +179,7 @@ def link(session: Session, actor: Actor, staff: Staff, public_id: str, number: i
     """
     queues = _queues_of(session, staff)
     ticket = _workable(session, queues, public_id)
-    other = _numbered(session, queues, number)
+    other = ticket_with_number(session, queues, number)
     if other is None or other.id == ticket.id:
         raise Invalid("number", _("There is no other ticket with this number."))
     key = (min(ticket.id, other.id), max(ticket.id, other.id))
@@ -195,7 +194,7 @@ def unlink(session: Session, actor: Actor, staff: Staff, public_id: str, number:
     """Untie two tickets; tickets that are not tied stay so. Raises ``NotFound``, ``Forbidden``."""
     queues = _queues_of(session, staff)
     ticket = _workable(session, queues, public_id)
-    other = _numbered(session, queues, number)
+    other = ticket_with_number(session, queues, number)
     if other is None:
         raise NotFound(_("There is no such ticket."))
     untied = session.execute(
@@ -328,12 +327,3 @@ def _saved(
     audit.record(
         session, actor, action, "ticket", ticket.id, ticket.subject, dict(before), dict(after)
     )
-
-
-def _numbered(session: Session, queues: StaffQueues, number: int) -> Ticket | None:
-    ticket_id = ticket_id_of(number)
-    if not 0 < ticket_id <= MAX_TICKET_ID:
-        return None
-    return session.scalars(
-        select(Ticket).where(Ticket.id == ticket_id, readable_tickets(queues))
-    ).one_or_none()
