@@ -1,67 +1,90 @@
 """From bytes to text: transfer encodings, charsets, encoded words, names of files."""
 
-import base64
 import binascii
 import codecs
 import quopri
 import re
-from email.header import decode_header
-from email.message import Message as EmailMessage
+from encodings.aliases import aliases
 
+from core.mail.parameters import read_parameter
 from core.mail.structure import Part
 from core.mail.text import one_line
 
 MAX_FILENAME = 200
-_WHITE_SPACE = re.compile(rb"[\r\n \t]+")
+_TOKEN = re.compile(rb"[\w-]+")
 
 # Charsets that real mail uses. Python knows more "text" codecs, some of which execute escapes or
-# take seconds for a line; none of those is ever asked.
-_CHARSETS = frozenset(
-    codecs.lookup(name).name
-    for name in (
-        *("ascii", "utf-8", "utf-16", "utf-32", "koi8-r", "koi8-u", "mac-roman", "cp437", "cp850"),
-        *(f"iso8859-{n}" for n in range(1, 17) if n != 12),
-        *(f"cp125{n}" for n in range(9)),
-        *("iso2022-jp", "shift-jis", "euc-jp", "cp932", "euc-kr", "cp949", "iso2022-kr"),
-        *("gb2312", "gbk", "gb18030", "big5", "cp950", "tis-620", "cp874"),
-    )
+# take seconds for a line; none of those is ever asked. ASCII is missing: mail that says so and has
+# other bytes is read like mail that says nothing.
+_CHARSETS = (
+    *("utf_8", "utf_8_sig", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "latin_1"),
+    *(f"iso8859_{n}" for n in range(2, 17) if n != 12),
+    *(f"cp125{n}" for n in range(9)),
+    *("cp437", "cp850", "cp852", "cp858", "cp866", "cp874", "koi8_r", "koi8_u", "mac_roman"),
+    *("iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_3", "iso2022_jp_ext"),
+    *("shift_jis", "cp932", "euc_jp", "iso2022_kr", "euc_kr", "cp949", "johab"),
+    *("gb2312", "gbk", "gb18030", "hz", "big5", "big5hkscs", "cp950", "tis_620"),
+)
+# What a charset is read as: the larger one that mailers mean by the name, as browsers do it (WHATWG
+# Encoding Standard), so that a quotation mark or a rarer ideograph is not lost.
+_READ_AS = {
+    "utf_8_sig": "utf_8",
+    "latin_1": "cp1252",
+    "iso2022_jp": "iso2022_jp_ext",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+}
+_MORE_NAMES = {
+    "iso_8859_8_i": "iso8859_8",
+    "iso_2022_jp_ms": "iso2022_jp_ext",
+    "cp50221": "iso2022_jp_ext",
+    "x_sjis": "cp932",
+    "x_gbk": "gb18030",
+    "x_big5": "big5",
+    "x_mac_roman": "mac_roman",
+}
+_CODECS = {
+    **{name: _READ_AS.get(name, name) for name in _CHARSETS},
+    **{alias: _READ_AS.get(name, name) for alias, name in aliases.items() if name in _CHARSETS},
+    **_MORE_NAMES,
+}
+
+# RFC 2047. Blanks and lone question marks inside a word are wrong, and common.
+_WORD = re.compile(
+    r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*(?:(?<!=)\?(?!=)[^?]*){0,20})\?="
+    r"(?:\s+(?==\?[^?\s]{1,60}\?[bBqQ]\?))?"
 )
 
 
 def decode_text(content: bytes, charset: str) -> str:
     """Return bytes as text; an unknown charset and wrong bytes never raise.
 
-    Without a usable charset UTF-8 is tried, then every byte is a character (ISO 8859-1).
+    Without a usable charset UTF-8 is tried, then Windows' western charset, which has a character
+    for nearly every byte. A character cut in two at the end is no reason to leave UTF-8.
     """
-    name = known_charset(charset)
-    if name is not None and name != "ascii":
+    codec = codec_of(charset)
+    if codec is not None:
+        text = content.decode(codec, "replace")
+    else:
         try:
-            return content.decode(name)
+            text = codecs.utf_8_decode(content, "strict", False)[0]
         except UnicodeDecodeError:
-            if name != "utf-8":
-                return content.decode(name, "replace")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content.decode("latin-1") if name is None else content.decode("utf-8", "replace")
+            text = content.decode("cp1252", "replace")
+    return text.removeprefix("\ufeff")
 
 
-def known_charset(charset: str) -> str | None:
-    """Return the codec for a charset that real mail uses, None for every other."""
-    if not charset.isascii() or len(charset) > 40 or "\0" in charset:
-        return None
-    try:
-        name = codecs.lookup(charset.strip().strip("'\"")).name
-    except LookupError:
-        return None
-    return name if name in _CHARSETS else None
+def codec_of(charset: str) -> str | None:
+    """Return Python's name for a charset that real mail uses, None for every other."""
+    return _CODECS.get(charset.strip(" '\"").lower().replace("-", "_").replace(" ", "_"))
 
 
 def decode_body(part: Part, raw: bytes, limit: int | None = None) -> bytes:
     """Return a part's body without its transfer encoding, from at most ``limit`` encoded bytes."""
     end = part.end if limit is None else min(part.end, part.start + limit)
     content = raw[part.start : end]
-    encoding = part.first(b"content-transfer-encoding").strip().lower()
+    encoding = _transfer_encoding(part)
     if encoding == b"base64":
         return _decode_base64(content)
     if encoding == b"quoted-printable":
@@ -69,78 +92,91 @@ def decode_body(part: Part, raw: bytes, limit: int | None = None) -> bytes:
     return content
 
 
+def _transfer_encoding(part: Part) -> bytes:
+    found = _TOKEN.search(part.first(b"content-transfer-encoding"))
+    return found[0].lower() if found else b""
+
+
 def _decode_base64(content: bytes) -> bytes:
+    """Decode base64 as far as its padding; what is cut off or damaged gives what is whole."""
     try:
         return binascii.a2b_base64(content)
-    except binascii.Error:  # cut off, or with rubbish: what is whole is decoded
-        clean = re.sub(rb"[^A-Za-z0-9+/]", b"", content)
-        clean = clean[: len(clean) - (1 if len(clean) % 4 == 1 else 0)]
-        return base64.b64decode(clean + b"=" * (-len(clean) % 4))
+    except binascii.Error:
+        clean = re.sub(rb"[^A-Za-z0-9+/]", b"", content.partition(b"=")[0])
+        whole = len(clean) - (len(clean) % 4 == 1)
+        return binascii.a2b_base64(clean[:whole] + b"=" * (-whole % 4))
 
 
 def decoded_size(part: Part, raw: bytes) -> int:
-    """Return the size of a part's decoded body, in bytes; exact for well-formed encodings."""
-    encoding = part.first(b"content-transfer-encoding").strip().lower()
+    """Return the size of a part's decoded body, in bytes.
+
+    For base64 it is counted, not decoded: exact unless other characters stand between.
+    """
+    encoding = _transfer_encoding(part)
     if encoding == b"base64":
-        length = part.end - part.start
-        for blank in (b"\n", b"\r", b" "):
-            length -= raw.count(blank, part.start, part.end)
-        tail = raw[max(part.start, part.end - 8) : part.end]
-        return max(0, length // 4 * 3 - tail.count(b"="))
+        padding = raw.find(b"=", part.start, part.end)
+        if padding >= 0 and raw[padding : part.end].strip(b"=\r\n\t "):
+            return len(decode_body(part, raw))
+        end = part.end if padding < 0 else padding
+        blanks = sum(raw.count(blank, part.start, end) for blank in (b"\n", b"\r", b" "))
+        return (end - part.start - blanks) * 3 // 4
     if encoding == b"quoted-printable":
         return len(decode_body(part, raw))
     return part.end - part.start
 
 
 def header_text(value: bytes) -> str:
-    """Return a header field as text: UTF-8 (RFC 6532), else ISO 8859-1; words not decoded."""
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+    """Return a header field as text: UTF-8 (RFC 6532), else western; words not decoded."""
+    return decode_text(value, "")
 
 
 def decode_words(text: str) -> str:
-    """Return a header text with its encoded words (RFC 2047) decoded, as one clean line."""
-    if "=?" in text:
-        try:
-            pieces = decode_header(text)
-        except ValueError:  # damaged base64: shown as it is
-            return one_line(text)
-        text = "".join(
-            piece if isinstance(piece, str) else decode_text(piece, charset or "us-ascii")
-            for piece, charset in pieces
-        )
-    return one_line(text)
+    """Return a header text with its encoded words (RFC 2047) decoded, as one clean line.
+
+    Words of one charset that follow each other are put together before they are decoded: mailers
+    break them inside a character (RFC 2047 5 forbids it). White space between words is none (6.2).
+    """
+    if "=?" not in text:
+        return one_line(text)
+    pieces: list[str] = []
+    octets, charset, end = b"", "", 0
+    for word in _WORD.finditer(text):
+        its_charset = word[1].partition("*")[0].lower()  # RFC 2231 5: a language may follow
+        if octets and (word.start() > end or its_charset != charset):
+            pieces.append(decode_text(octets, charset))
+            octets = b""
+        pieces.append(text[end : word.start()])
+        octets += _word_octets(word)
+        charset, end = its_charset, word.end()
+    return one_line("".join([*pieces, decode_text(octets, charset), text[end:]]))
 
 
-def parameter(part: Part, header: bytes, name: str) -> str:
-    """Return a parameter of a structured field, RFC 2231 and RFC 2047 decoded, "" for none."""
-    value = part.first(header)
-    if name.encode() not in value.lower():
+def _word_octets(word: re.Match[str]) -> bytes:
+    """Return what a word stands for; one that is damaged beyond reading stands for itself."""
+    encoded = word[3].encode("utf-8", "replace")
+    if word[2] in "bB":
+        return _decode_base64(encoded) or (word[0].encode("utf-8", "replace") if encoded else b"")
+    return quopri.decodestring(encoded, header=True)
+
+
+def parameter(part: Part, header: bytes, name: bytes) -> str:
+    """Return a parameter of a structured field as one clean line, "" for none."""
+    found = read_parameter(part.first(header), name, token=name == b"charset")
+    if found is None:
         return ""
-    holder = EmailMessage()
-    holder[header.decode("ascii")] = header_text(value)
-    try:
-        found = holder.get_param(name, "", header.decode("ascii"))
-    except (ValueError, LookupError):
-        return ""
-    if isinstance(found, tuple):  # charset, language, value with one character for each byte
-        charset, _language, text = found
-        try:
-            octets = text.encode("latin-1")
-        except UnicodeEncodeError:  # it was text already, beside RFC 2231
-            octets = text.encode("utf-8", "replace")
-        return one_line(decode_text(octets, charset or "utf-8"))
-    return decode_words(str(found))
+    if found.charset is None:
+        return decode_words(header_text(found.octets))
+    return one_line(decode_text(found.octets, found.charset))
 
 
 def filename(part: Part) -> str:
     """Return the name of a part's file: data, not a path; "" when it has none."""
-    name = parameter(part, b"content-disposition", "filename") or parameter(
-        part, b"content-type", "name"
+    name = parameter(part, b"content-disposition", b"filename") or parameter(
+        part, b"content-type", b"name"
     )
-    name = name.replace("\\", "/").rpartition("/")[2].strip(". ") or ("" if not name else "file")
+    if not name:
+        return ""
+    name = name.replace("\\", "/").rpartition("/")[2].strip(". ") or "file"
     if len(name) <= MAX_FILENAME:
         return name
     stem, dot, suffix = name.rpartition(".")

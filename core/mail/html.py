@@ -1,36 +1,26 @@
-"""HTML of mails: as text, as a safe part of our pages, and as a document for a sandboxed frame."""
+"""HTML of mails: as a safe part of our pages, and as a document for a sandboxed frame."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape, unescape
+from urllib.parse import unquote, urlsplit
 
 import nh3
 
-MAX_HTML = 256 * 1024
-MAX_NESTING = 512
-
-_DROPPED = re.compile(r"<(script|style|head|title|template)\b[^>]*>.*?</\1\s*>", re.I | re.S)
-_BREAK = re.compile(r"<(?:br|/p|/div|/tr|/h[1-6]|/li|/blockquote|hr)\b[^>]{0,2000}>", re.I)
-_CELL = re.compile(r"</t[dh]\b[^>]{0,2000}>", re.I)
-_COMMENT = re.compile(r"<!--.*?-->", re.S)
-_TAG = re.compile(r"<[a-zA-Z/!?][^>]{0,4000}>")
-_OPENING = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)[^>]{0,4000}?(/?)>")
-_VOID = frozenset(
-    ["area", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
-)
-_IMAGE = re.compile(r"<img\b([^>]{0,8000})>", re.I)
-_SOURCE = re.compile(r"""\bsrc\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.I)
-_ALT = re.compile(r"""\balt\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.I)
+from core.mail.css import clean_declarations, clean_sheet
+from core.mail.markup import Kind, tokens
+from core.mail.nesting import is_too_complex
 
 _TAGS = frozenset(
-    """
-    a abbr b blockquote br caption cite code col colgroup dd del div dl dt em figcaption figure
-    hr i img ins kbd li ol p pre q s samp small span strong sub sup table tbody td tfoot th
-    thead tr u ul
-    """.split()  # noqa: SIM905 - a list of forty quoted words is harder to read
+    [
+        *("a", "abbr", "b", "blockquote", "br", "caption", "center", "cite", "code", "col"),
+        *("colgroup", "dd", "del", "div", "dl", "dt", "em", "figcaption", "figure", "h1", "h2"),
+        *("h3", "h4", "h5", "h6", "hr", "i", "img", "ins", "kbd", "li", "ol", "p", "pre", "q", "s"),
+        *("samp", "small", "span", "strong", "sub", "sup", "table", "tbody", "td", "tfoot", "th"),
+        *("thead", "tr", "u", "ul"),
+    ]
 )
-_HEADINGS = re.compile(r"<(/?)h[1-6]\b[^>]{0,2000}>", re.I)
 _ATTRIBUTES = {
     "*": {"dir", "lang", "title"},
     "a": {"href"},
@@ -39,20 +29,31 @@ _ATTRIBUTES = {
     "th": {"colspan", "rowspan", "scope"},
     "ol": {"start"},
 }
+_FORMATTED_TAGS = _TAGS | {"font"}
+_FORMATTED_ATTRIBUTES = {
+    **_ATTRIBUTES,
+    "*": {
+        *("align", "bgcolor", "class", "color", "dir", "height", "lang", "style", "title"),
+        *("valign", "width"),
+    },
+    "font": {"face", "size", "color"},
+    "table": {"border", "cellpadding", "cellspacing"},
+}
+_WITHOUT_CONTENT = {
+    *("script", "style", "title", "template", "svg", "math", "iframe", "object", "noscript"),
+    *("noembed", "noframes", "xmp", "select", "textarea"),
+}
+_LINKS = ("http://", "https://", "mailto:")
+_SCHEMES = {"http", "https", "mailto", "cid", "data"}  # the filters below are narrower
+_DATA_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*", re.I)
 
-
-def html_to_text(html: str) -> str:
-    """Return the text of an HTML body, linear in its length; at most 256 Ki of it are read."""
-    text = html[:MAX_HTML]
-    if text.count("<!--") <= text.count("-->"):
-        text = _COMMENT.sub("", text)
-    if len(re.findall(r"<(?:script|style|head|title|template)\b", text, re.I)) <= 200:
-        text = _DROPPED.sub("", text)
-    text = re.sub(r"[ \t\r\n]+", " ", text)
-    text = _CELL.sub("\t", _BREAK.sub("\n", text))
-    text = unescape(_TAG.sub("", text)).replace("\xa0", " ")
-    lines = (" ".join(line.split(" ")).strip(" ") for line in text.split("\n"))
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+# These look at what nh3 has written: every attribute in quotation marks, and no < or > that is
+# not a tag's.
+_IMAGE = re.compile(r'<img((?: [a-z]+="[^"]*")*)>')
+_HEADING = re.compile(r"<(/?)h[1-6]((?: [a-z]+=\"[^\"]*\")*)>")
+_LINK = re.compile(r'(<a(?: [a-z]+="[^"]*")*? href="([^"]*)"[^>]*>)(.*?)</a>', re.DOTALL)
+_ANY_TAG = re.compile(r"<[^>]*>")
+_TINY = re.compile(r' (?:width|height)="[0-2](?:px)?"')  # a picture that nobody is to see
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,61 +64,30 @@ class SafeHtml:
     blocked_images: int
 
 
-def is_too_complex(html: str) -> bool:
-    """Whether HTML is too long or too deep to be cleaned in reasonable time (threat M8)."""
-    if len(html) > MAX_HTML:
-        return True
-    depth = deepest = 0
-    for found in _OPENING.finditer(html):
-        if found[1]:
-            depth = max(0, depth - 1)
-        elif not found[3] and found[2].lower() not in _VOID:
-            depth += 1
-            deepest = max(deepest, depth)
-    return deepest > MAX_NESTING
-
-
 def safe_html(
     html: str, cid_url: Callable[[str], str | None], remote_image: str = "[image]"
 ) -> SafeHtml | None:
     """Return an HTML body as it may stand in a page, None when it is too complex for that.
 
     An allow-list without styles, forms and frames. Images of the same message (``cid:``) get the
-    address that ``cid_url`` gives; remote ones are replaced by ``remote_image`` and counted, so
-    that nobody learns when a mail is read.
+    address that ``cid_url`` gives; remote ones are replaced by their text or ``remote_image`` and
+    counted, so that nobody learns when a mail is read. A link shows the host that it leads to.
     """
     if is_too_complex(html):
         return None
     blocked = 0
 
-    def image(found: re.Match[str]) -> str:
+    def source(value: str) -> str | None:
         nonlocal blocked
-        source = _attribute(_SOURCE, found[1])
-        alt = escape(_attribute(_ALT, found[1]))
-        if source.lower().startswith("cid:"):
-            url = cid_url(source[4:])
-            return f'<img src="{escape(url)}" alt="{alt}">' if url else alt
-        blocked += bool(source) and not source.lower().startswith("data:")
-        return f"<span>{alt or escape(remote_image)}</span>"
+        if _is_cid(value):
+            return cid_url(_content_id(value))
+        blocked += value.lower().startswith(("http:", "https:", "//"))
+        return None
 
-    prepared = _IMAGE.sub(image, _HEADINGS.sub(r"<\1p>", html))
-    cleaned = nh3.clean(
-        prepared,
-        tags=set(_TAGS),
-        attributes={tag: set(names) for tag, names in _ATTRIBUTES.items()},
-        url_schemes={"http", "https", "mailto"},
-        link_rel="noopener noreferrer nofollow",
-        attribute_filter=_only_own_images,
-        clean_content_tags={"script", "style", "title", "template", "svg", "math", "iframe"},
-    )
-    return SafeHtml(cleaned, blocked)
-
-
-def _only_own_images(tag: str, attribute: str, value: str) -> str | None:
-    """Let no image through that is not one of ours: nh3 itself would keep remote ones."""
-    if tag == "img" and attribute == "src":
-        return value if value.startswith("/") and not value.startswith("//") else None
-    return value
+    cleaned = _clean(html, _TAGS, _ATTRIBUTES, source)
+    cleaned = _HEADING.sub(_instead_of_heading, cleaned)
+    cleaned = _IMAGE.sub(lambda image: _image_or_text(image, remote_image), cleaned)
+    return SafeHtml(_LINK.sub(_link_with_host, cleaned), blocked)
 
 
 def original_html(
@@ -132,32 +102,93 @@ def original_html(
     if is_too_complex(html):
         return None
 
-    def image(found: re.Match[str]) -> str:
-        source = _attribute(_SOURCE, found[1])
-        if source.lower().startswith("cid:"):
-            return _SOURCE.sub(f'src="{escape(cid_data(source[4:]) or "")}"', found[0])
-        return found[0] if remote_images else _SOURCE.sub("", found[0])
+    def source(value: str) -> str | None:
+        if _is_cid(value):
+            return cid_data(_content_id(value))
+        if _DATA_IMAGE.fullmatch(value):
+            return value
+        is_remote = value.lower().startswith(("http://", "https://"))
+        return value if remote_images and is_remote else None
+
+    sheets = [
+        clean_sheet(token.text)
+        for token in tokens(html)
+        if token.kind is Kind.RAW and token.name == "style"
+    ]
+    style = "\n".join(sheet for sheet in sheets if sheet)
+    cleaned = _clean(html, _FORMATTED_TAGS, _FORMATTED_ATTRIBUTES, source)
+    return f"<style>\n{style}\n</style>\n{cleaned}" if style else cleaned
+
+
+def _clean(
+    html: str,
+    tags: frozenset[str],
+    attributes: dict[str, set[str]],
+    source: Callable[[str], str | None],
+) -> str:
+    """Let the sanitiser keep these tags and attributes; ``source`` decides about images.
+
+    nh3 itself would keep remote images, and links into our own pages.
+    """
+
+    def attribute(tag: str, name: str, value: str) -> str | None:
+        if name == "src":
+            return source(value.strip())
+        if name == "href":
+            return value if value.strip().lower().startswith(_LINKS) else None
+        if name == "style":
+            return clean_declarations(value) or None
+        return value
 
     return nh3.clean(
-        _IMAGE.sub(image, html),
-        tags=set(_TAGS) | {"h1", "h2", "h3", "h4", "h5", "h6", "font", "center", "style"},
-        attributes={
-            "*": {"style", "class", "align", "valign", "bgcolor", "color", "width", "height",
-                  "dir", "lang", "title"},
-            **{tag: set(names) for tag, names in _ATTRIBUTES.items() if tag != "*"},
-            "font": {"face", "size", "color"},
-            "table": {"border", "cellpadding", "cellspacing"},
-        },
-        url_schemes={"http", "https", "mailto", "data"},
+        html,
+        tags=set(tags),
+        attributes=attributes,
+        attribute_filter=attribute,
+        url_schemes=_SCHEMES,
         link_rel="noopener noreferrer nofollow",
-        clean_content_tags={"script", "title", "template", "svg", "math", "iframe"},
-    )  # fmt: skip
-
-
-def _attribute(pattern: re.Pattern[str], tag: str) -> str:
-    found = pattern.search(tag)
-    return (
-        unescape(next((group for group in found.groups() if group is not None), ""))
-        if found
-        else ""
+        set_tag_attribute_values={"a": {"target": "_blank"}},  # the frame may not leave its page
+        clean_content_tags=_WITHOUT_CONTENT,
     )
+
+
+def _is_cid(source: str) -> bool:
+    return source[:4].lower() == "cid:"
+
+
+def _content_id(source: str) -> str:
+    return unquote(source[4:])  # RFC 2392 2
+
+
+def _instead_of_heading(heading: re.Match[str]) -> str:
+    """A mail's headings are none of the page's: they would stand between ours."""
+    return "</b></div>" if heading[1] else f"<div{heading[2]}><b>"
+
+
+def _image_or_text(image: re.Match[str], remote_image: str) -> str:
+    """Leave an image that has an address, put its text in the place of every other."""
+    if ' src="' in image[1]:
+        return image[0]
+    if _TINY.search(image[1]):
+        return ""
+    alt = re.search(r' alt="([^"]*)"', image[1])
+    text = unescape(alt[1]).strip() if alt else ""
+    return f"<span>{escape(text or remote_image)}</span>"
+
+
+def _link_with_host(link: re.Match[str]) -> str:
+    """Add the host that a link leads to, unless its text shows it (threat model, M9)."""
+    host = _host(unescape(link[2]))
+    shown = unescape(_ANY_TAG.sub("", link[3])).lower()
+    if not host or host in shown:
+        return link[0]
+    return f"{link[0]} <small>({escape(host)})</small>"
+
+
+def _host(target: str) -> str:
+    """Return the host, or the address, that a link leads to."""
+    try:
+        parts = urlsplit(target.strip())
+        return (parts.path if parts.scheme == "mailto" else parts.hostname or "")[:253].lower()
+    except ValueError:
+        return ""

@@ -6,17 +6,20 @@ as it can be read and the text as it came; the exact bytes are stored in any cas
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from html import escape
+from typing import NamedTuple
 
+from core.i18n import N_
 from core.mail import decode
 from core.mail.addresses import FromResult, parse_from
-from core.mail.html import html_to_text
-from core.mail.structure import MAX_HEADER_BLOCK, Part, TooComplex, read_structure
-from core.mail.text import clean_text, one_line
+from core.mail.html_text import html_to_text
+from core.mail.structure import MAX_FIELD, MAX_HEADER_BLOCK, Part, TooComplex, read_structure
+from core.mail.text import clean_text, one_line, unflow
 
 MAX_TEXT = 256 * 1024  # characters of decoded text that are kept to read and search
 MAX_SUBJECT = 500
@@ -28,6 +31,21 @@ _TRACE = re.compile(
     rb"arc-[a-z-]+|received-spf|x-spam[a-z-]*)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*)*",
     re.IGNORECASE,
 )
+_FROM_DEFECTS = {
+    "missing": N_("The mail has no From field."),
+    "multiple fields": N_("The mail has more than one From field."),
+    "multiple mailboxes": N_("The From field names more than one mailbox."),
+    "malformed": N_("The From field is malformed."),
+}
+_ENDINGS = {
+    "message/rfc822": ".eml",
+    "text/calendar": ".ics",
+    "application/pdf": ".pdf",
+    "application/ms-tnef": ".dat",
+    **{f"image/{kind}": f".{kind}" for kind in ("png", "jpeg", "gif", "webp")},
+}
+_PLAINEST = re.compile(rb"(?:from|to|subject|date|message-id)[ \t]*:", re.IGNORECASE)
+_HTML = b"text/html"
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,500}>")
 
 
@@ -121,7 +139,7 @@ class Message:
         """Whether it is a report of a mail server about another mail (RFC 3464)."""
         if not self.parts or self.parts[0].content_type != b"multipart/report":
             return False
-        kind = decode.parameter(self.parts[0], b"content-type", "report-type")
+        kind = decode.parameter(self.parts[0], b"content-type", b"report-type")
         return kind.lower() == "delivery-status"
 
     @cached_property
@@ -129,47 +147,59 @@ class Message:
         """What people read: the plain text, else text made from the HTML; at most 256 Ki."""
         if self.parse_error is not None or not self.parts:
             return clean_text(decode.decode_text(self.raw[: MAX_TEXT * 2], "utf-8"))[:MAX_TEXT]
-        plain = [part for part in self._bodies if part.content_type == b"text/plain"]
-        if plain:
-            return "\n".join(self._text_of(part) for part in plain)[:MAX_TEXT]
-        return html_to_text(self.html or "")[:MAX_TEXT]
+        return "\n".join(map(self._plain_text, self._views.text))[:MAX_TEXT]
 
     @property
     def has_html(self) -> bool:
         """Whether there is an HTML body."""
-        return self._html_part is not None
+        return any(self.parts[number].content_type == _HTML for number in self._views.html)
 
     @cached_property
     def html(self) -> str | None:
-        """The HTML body as it came, None without one or beyond 256 Ki characters."""
-        part = self._html_part
-        if part is None or part.end - part.start > MAX_TEXT * 4:
+        """The HTML body as it came, None without one or beyond 256 Ki characters.
+
+        Texts that stand beside it, such as the footer of a list, are part of it.
+        """
+        if not self.has_html:
             return None
-        html = self._text_of(part)
-        return html if len(html) <= MAX_TEXT else None
+        found, size = [], 0
+        for number in self._views.html:
+            part = self.parts[number]
+            if part.end - part.start > MAX_TEXT * 4:
+                return None
+            text = self._decoded(number)
+            found.append(text if part.content_type == _HTML else f"<pre>{escape(text)}</pre>")
+            size += len(found[-1])
+            if size > MAX_TEXT:
+                return None
+        return "\n".join(found)
 
     @cached_property
     def attachments(self) -> tuple[AttachmentInfo, ...]:
         """The parts that are not the body, in the order of the message."""
         if self.parse_error is not None:
             return ()
-        bodies = {id(part) for part in self._bodies}
+        read = {*self._views.text, *self._views.html}
         return tuple(
             self._attachment(number, part)
             for number, part in enumerate(self.parts)
-            if id(part) not in bodies and not _is_container(part)
+            if number not in read and not part.is_multipart
         )
 
     @cached_property
     def defects(self) -> tuple[str, ...]:
-        """What is wrong with the message, in words for staff."""
+        """What is wrong with the message, as message ids of texts for staff."""
         found = []
         if self.from_.problem:
-            found.append(f"From: {self.from_.problem}")
+            found.append(_FROM_DEFECTS[self.from_.problem])
         if len(self._values(b"message-id")) > 1:
-            found.append("more than one Message-ID field")
+            found.append(N_("The mail has more than one Message-ID field."))
         if self._values(b"date") and self.date is None:
-            found.append("Date: unreadable")
+            found.append(N_("The Date field cannot be read."))
+        if any(len(value) == MAX_FIELD for _name, value in self._fields):
+            found.append(N_("A header field was too long and is cut."))
+        if self.parse_error is None and len(self.text) == MAX_TEXT:
+            found.append(N_("The text was too long and is cut."))
         return tuple(found)
 
     def header_values(self, name: str) -> list[str]:
@@ -191,103 +221,164 @@ class Message:
         return decode.decode_words(decode.header_text(value))
 
     @cached_property
-    def _bodies(self) -> tuple[Part, ...]:
-        """The text parts that are the body: those not offered as files.
+    def _views(self) -> "_Views":
+        """The parts that are the body, as text and as HTML."""
+        if self.parse_error is not None or not self.parts:
+            return _Views((), ())
+        if len(self.parts) == 1:
+            return self._view(0, {})
+        children: dict[int, list[int]] = {}
+        for number, part in enumerate(self.parts):
+            children.setdefault(part.parent, []).append(number)
+        return self._view(0, children)
 
-        In multipart/mixed all texts belong to it; of multipart/alternative each kind counts once.
-        """
-        found: list[Part] = []
-        kinds = set()
-        for part in self.parts:
-            if part.content_type not in {b"text/plain", b"text/html"} or _is_file(part):
-                continue
-            if part.content_type == b"text/html" and b"html" in kinds:
-                continue
-            kinds.add(part.content_type.rpartition(b"/")[2])
-            found.append(part)
-        return tuple(found)
+    def _view(self, number: int, children: Mapping[int, Sequence[int]]) -> "_Views":
+        """Return what to read of a part and those inside it; nested at most ``MAX_DEPTH``."""
+        if number not in children:
+            own = (number,) if self._is_body(number) else ()
+            return _Views(own, own)
+        views = [self._view(child, children) for child in children[number]]
+        if self.parts[number].content_type == b"multipart/alternative":
+            return self._best(views)
+        return _Views(
+            tuple(each for view in views for each in view.text),
+            tuple(each for view in views for each in view.html),
+        )
 
-    @property
-    def _html_part(self) -> Part | None:
-        if self.parse_error is not None:
-            return None
-        return next((p for p in self._bodies if p.content_type == b"text/html"), None)
+    def _best(self, views: Sequence["_Views"]) -> "_Views":
+        """Choose of alternatives (RFC 2046 5.1.4): the first plain text, and the last HTML."""
+        views = [view for view in views if view.text]
+        if not views:
+            return _Views((), ())
+        plain = [view for view in views if any(map(self._is_written_plainly, view.text))]
+        formatted = [view for view in views if self._has_type(_HTML, view.html)]
+        return _Views(
+            (plain or formatted or views)[0].text,
+            formatted[-1].html if formatted else (plain or views)[0].html,
+        )
 
-    def _text_of(self, part: Part) -> str:
-        charset = decode.parameter(part, b"content-type", "charset")
+    def _has_type(self, content_type: bytes, numbers: Sequence[int]) -> bool:
+        return any(self.parts[number].content_type == content_type for number in numbers)
+
+    def _is_written_plainly(self, number: int) -> bool:
+        """Whether this is plain text with something in it; some mailers leave it empty."""
+        part = self.parts[number]
+        is_long = part.end - part.start > 200
+        return part.content_type != _HTML and (is_long or bool(self._decoded(number).strip()))
+
+    def _is_body(self, number: int) -> bool:
+        """Whether a part without parts is text to read: not offered as a file, and no resource."""
+        part = self.parts[number]
+        if part.is_multipart:  # one without its boundary: what is in it is shown as it is
+            return part.end > part.start
+        if part.content_type not in {b"text/plain", _HTML} and not (
+            number == 0 and part.content_type.startswith(b"text/")
+        ):
+            return False
+        disposition = part.first(b"content-disposition").lstrip().lower()
+        if disposition.startswith(b"attachment"):
+            return False
+        return number == 0 or not decode.filename(part)
+
+    def _plain_text(self, number: int) -> str:
+        part, text = self.parts[number], self._decoded(number)
+        if part.content_type == _HTML:
+            return html_to_text(text)
+        if b"flowed" not in part.first(b"content-type").lower():
+            return text
+        if decode.parameter(part, b"content-type", b"format").lower() != "flowed":
+            return text
+        delete_space = decode.parameter(part, b"content-type", b"delsp").lower() == "yes"
+        return unflow(text, delete_space=delete_space)
+
+    def _decoded(self, number: int) -> str:
+        part = self.parts[number]
+        charset = decode.parameter(part, b"content-type", b"charset")
         content = decode.decode_body(part, self.raw, limit=MAX_TEXT * 4)
         return clean_text(decode.decode_text(content, charset))
 
     def _attachment(self, number: int, part: Part) -> AttachmentInfo:
-        media = part.content_type.decode("ascii", "replace")
+        media = part.content_type.decode("ascii")
         disposition = part.first(b"content-disposition").lstrip().lower()
         return AttachmentInfo(
             part=number,
             filename=decode.filename(part) or _name_for(number, media),
-            content_type=one_line(media)[:100],
+            content_type=media[:100],
             size=decode.decoded_size(part, self.raw),
-            content_id=one_line(decode.header_text(part.first(b"content-id"))).strip("<>")[:300],
+            content_id=one_line(decode.header_text(part.first(b"content-id"))).strip("<> ")[:300],
             inline=disposition.startswith(b"inline"),
         )
 
 
+class _Views(NamedTuple):
+    """The numbers of the parts that are read, as text and as HTML."""
+
+    text: tuple[int, ...]
+    html: tuple[int, ...]
+
+
+class PartContent(NamedTuple):
+    """What a part holds: its media type, its name as a file, and its decoded bytes."""
+
+    content_type: str
+    filename: str
+    content: bytes
+
+
 def parse(raw: bytes) -> Message:
     """Read a message; never raises, whatever the bytes are."""
+    lines = raw if b"\n" in raw else raw.replace(b"\r", b"\n")  # CR alone: of the same length
     try:
-        return Message(raw, read_structure(raw), None)
+        return Message(raw, read_structure(lines), None)
     except TooComplex as error:
         return _unparsed(raw, str(error))
 
 
 def unreadable(raw: bytes) -> Message:
     """Return a message of which nothing is read: for bytes that defeated everything else."""
-    return Message(raw, (), "the mail could not be handled")
+    return Message(raw, (), N_("The mail could not be handled."))
 
 
 def _unparsed(raw: bytes, why: str) -> Message:
-    """Return a message of which only the plainest header fields are read."""
-    head = raw[:MAX_HEADER_BLOCK]
-    kept = b"".join(
-        line + b"\r\n"
-        for line in head.replace(b"\r\n", b"\n").partition(b"\n\n")[0].split(b"\n")[:100]
-        if line[:8].lower().startswith((b"from:", b"to:", b"subject:", b"date:"))
-        and len(line) < 1000
-    )
+    """Return a message of which only the plainest header fields are read.
+
+    Where the header has no end within its cap there may be a second From behind it: then none is
+    read at all, for nobody can say whose mail that is.
+    """
+    head = raw[:MAX_HEADER_BLOCK].replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    header, end, _rest = head.partition(b"\r\n\r\n")
+    kept, keeps = [], False
+    for line in header.split(b"\r\n"):
+        if line[:1] not in (b" ", b"\t"):
+            keeps = _PLAINEST.match(line) is not None
+        if keeps:
+            kept.append(line)
     try:
-        parts = read_structure(kept + b"\r\n")
+        parts = read_structure(b"\r\n".join([*kept, b"", b""])) if end else ()
     except TooComplex:
         parts = ()
     return Message(raw, parts, why)
 
 
-def read_part(raw: bytes, number: int) -> tuple[str, str, bytes]:
-    """Return media type, file name and decoded bytes of a part by its number.
+def read_part(raw: bytes, number: int) -> PartContent:
+    """Return a part of a message by its number, as ``AttachmentInfo`` and the tables name it.
 
     Raises ``IndexError`` when the message has no such part.
     """
-    message = parse(raw)
-    part = message.parts[number]
-    media = part.content_type.decode("ascii", "replace")
-    return media, decode.filename(part) or _name_for(number, media), decode.decode_body(part, raw)
+    parts = parse(raw).parts
+    if not 0 <= number < len(parts):
+        raise IndexError(f"no part {number}")
+    media = parts[number].content_type.decode("ascii")
+    name = decode.filename(parts[number]) or _name_for(number, media)
+    return PartContent(media, name, decode.decode_body(parts[number], raw))
 
 
 def content_digest(raw: bytes) -> bytes:
     """Return the SHA-256 of a message below the fields that servers put on top of it."""
-    found = _TRACE.match(raw)
+    found = _TRACE.match(raw, 0, MAX_HEADER_BLOCK)
     start = found.end() if found else 0
     return hashlib.sha256(memoryview(raw)[start:]).digest()
 
 
-def _is_container(part: Part) -> bool:
-    return part.content_type.startswith(b"multipart/") and part.end - part.start > 0
-
-
-def _is_file(part: Part) -> bool:
-    disposition = part.first(b"content-disposition").lstrip().lower()
-    return disposition.startswith(b"attachment") or (
-        bool(disposition) and bool(decode.parameter(part, b"content-disposition", "filename"))
-    )
-
-
 def _name_for(number: int, media: str) -> str:
-    return f"part-{number}.eml" if media == "message/rfc822" else f"part-{number}"
+    return f"part-{number}{_ENDINGS.get(media, '')}"

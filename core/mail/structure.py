@@ -9,17 +9,26 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from core.i18n import N_
+from core.mail.parameters import read_parameter
+
 MAX_HEADER_BLOCK = 64 * 1024
 MAX_ALL_HEADERS = 64 * 1024  # of the parts below the first together
-MAX_FIELD = 8 * 1024
-MAX_STRUCTURED_FIELD = 4 * 1024  # Content-*, From, To: those that are taken apart
+MAX_FIELD = 8 * 1024  # longer ones are cut
+MAX_STRUCTURED_FIELD = 4 * 1024  # Content-* and From: those that are taken apart
 MAX_FIELDS = 200
 MAX_PARTS = 250
 MAX_DEPTH = 20
+MAX_BOUNDARY = 200  # RFC 2046 5.1.1 says 70
+MAX_FALSE_DELIMITERS = 10_000  # lines that begin as a delimiter does and are none
 
-_STRUCTURED = (b"content-", b"from", b"to", b"cc", b"sender", b"reply-to")
-_FIELD_NAME = re.compile(rb"[!-9;-~]+")  # RFC 5322 2.2: printable, no colon
-_BOUNDARY = re.compile(rb'boundary\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))', re.IGNORECASE)
+_STRUCTURED = (b"content-", b"from")
+_FIELD_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")  # RFC 5322 2.2: printable, no colon
+_MBOX_LINE = (b"From ", b">From ")
+_MEDIA_TYPE = re.compile(rb"\s*([\w!#$&^.+-]+/[\w!#$&^.+-]+)(?=[\s;(]|$)")
+_DELIMITER_END = re.compile(rb"(--)?[ \t\r]*(?:\n|\Z)")
+
+Fields = tuple[tuple[bytes, bytes], ...]
 
 
 class TooComplex(Exception):
@@ -30,14 +39,17 @@ class TooComplex(Exception):
 class Part:
     """One part: its header fields, and where its body lies in the bytes of the message.
 
-    ``fields`` are lower-case names with unfolded values in their order.
+    ``fields`` are lower-case names with unfolded values in their order. ``content_type`` is the
+    lower-case media type without parameters, ``parent`` the number of the part around this one,
+    -1 for the message itself.
     """
 
-    fields: tuple[tuple[bytes, bytes], ...]
+    fields: Fields
     start: int
     end: int
     depth: int
-    parent_type: bytes
+    parent: int
+    content_type: bytes
 
     def values(self, name: bytes) -> list[bytes]:
         """Return the values of a field, by its lower-case name."""
@@ -45,130 +57,165 @@ class Part:
 
     def first(self, name: bytes) -> bytes:
         """Return the first value of a field, empty when there is none."""
-        return next((value for field, value in self.fields if field == name), b"")
+        for field, value in self.fields:
+            if field == name:
+                return value
+        return b""
 
     @property
-    def content_type(self) -> bytes:
-        """Return the lower-case media type without parameters (RFC 2045 5.2 for the default)."""
-        media = self.first(b"content-type").partition(b";")[0].strip().lower()
-        if media.count(b"/") != 1 or media.startswith(b"/") or media.endswith(b"/"):
-            return b"message/rfc822" if self.parent_type == b"multipart/digest" else b"text/plain"
-        return media
+    def is_multipart(self) -> bool:
+        """Whether this part says that it consists of parts."""
+        return self.content_type.startswith(b"multipart/")
 
 
 def read_structure(raw: bytes) -> tuple[Part, ...]:
     """Return the parts of a message in the order of a walk; the first is the message itself.
 
     Raises ``TooComplex`` when a cap is exceeded. Anything else is read as well as it can be: a
-    multipart without its boundary is a leaf, a missing closing delimiter ends with its parent.
+    multipart without its boundary has no parts, a missing closing delimiter ends with its parent.
     """
     parts: list[Part] = []
     header_bytes = 0
-    todo = [(0, len(raw), 0, b"")]
+    todo = [(0, len(raw), 0, -1)]
     while todo:
-        start, end, depth, parent_type = todo.pop()
+        start, end, depth, parent = todo.pop()
         fields, body = _read_header(raw, start, end)
         if parts:
             header_bytes += body - start
             if header_bytes > MAX_ALL_HEADERS:
-                raise TooComplex("the header fields of the parts are too long")
-        part = Part(fields, min(body, end), end, depth, parent_type)
+                raise TooComplex(N_("The header fields of the parts are too long."))
+        in_digest = parent >= 0 and parts[parent].content_type == b"multipart/digest"
+        part = Part(fields, min(body, end), end, depth, parent, _media_type(fields, in_digest))
         parts.append(part)
         if len(parts) > MAX_PARTS:
-            raise TooComplex("too many parts")
-        if part.content_type.startswith(b"multipart/"):
+            raise TooComplex(N_("There are too many parts."))
+        if part.is_multipart:
             if depth >= MAX_DEPTH:
-                raise TooComplex("parts are nested too deeply")
-            children = list(_children(raw, part, MAX_PARTS - len(parts) + 1))
-            todo.extend(
-                (first, last, depth + 1, part.content_type) for first, last in reversed(children)
-            )
+                raise TooComplex(N_("The parts are nested too deeply."))
+            number = len(parts) - 1
+            children = list(_children(raw, part, MAX_PARTS - number + 1))
+            todo.extend((first, last, depth + 1, number) for first, last in reversed(children))
     return tuple(parts)
 
 
-def _read_header(raw: bytes, start: int, end: int) -> tuple[tuple[tuple[bytes, bytes], ...], int]:
-    """Return the fields of a header block and where the body begins."""
-    body = _end_of_header(raw, start, end)
+def _media_type(fields: Fields, in_digest: bool) -> bytes:
+    """Return the media type that the fields name; RFC 2045 5.2 and 2046 5.1.5 for the default."""
+    for name, value in fields:
+        if name == b"content-type":
+            found = _MEDIA_TYPE.match(value)
+            if found is not None:
+                return found[1].lower()
+            break
+    return b"message/rfc822" if in_digest else b"text/plain"
+
+
+def _read_header(raw: bytes, start: int, end: int) -> tuple[Fields, int]:
+    """Return the fields of a header block and where the body begins.
+
+    A line that is no field is passed over, as long as an empty line shows where the header ends.
+    Without one, and when the very first line is no field, that line begins the body: nothing
+    that somebody wrote stays out of sight because the header is missing.
+    """
+    body, is_ended = _end_of_header(raw, start, end)
     if body - start > MAX_HEADER_BLOCK:
-        raise TooComplex("the header block is too long")
-    fields: list[list[bytes]] = []
-    for line in raw[start:body].split(b"\n"):
-        if line[:1] in (b" ", b"\t"):
-            if fields:
-                fields[-1].append(line)
-        elif b":" in line:
-            fields.append([line])
-        if len(fields) > MAX_FIELDS:
-            raise TooComplex("too many header fields")
-    return tuple(_field(lines) for lines in fields if _is_field(lines[0])), body
+        raise TooComplex(N_("The header block is too long."))
+    fields: list[tuple[bytes, bytes]] = []
+    at = start
+    for lines in _unfolded(raw[start : min(body, end)].split(b"\n")):
+        found = _FIELD_NAME.match(lines[0])
+        if found is not None:
+            fields.append(_field(found, lines))
+            if len(fields) > MAX_FIELDS:
+                raise TooComplex(N_("There are too many header fields."))
+        elif _begins_body(lines[0], is_first=at == start, in_header=bool(fields) and is_ended):
+            return tuple(fields), at
+        at += sum(map(len, lines)) + len(lines)
+    return tuple(fields), body
 
 
-def _end_of_header(raw: bytes, start: int, end: int) -> int:
-    """Return where the body begins: behind the first empty line, or at the end."""
-    if raw.startswith(b"\r\n", start):
-        return start + 2
-    if raw.startswith(b"\n", start):
-        return start + 1
+def _begins_body(line: bytes, *, is_first: bool, in_header: bool) -> bool:
+    """Whether a line that is no field is text; an mbox puts a line of its own on top."""
+    is_separator = is_first and line.startswith(_MBOX_LINE)
+    return not in_header and not is_separator and bool(line.strip())
+
+
+def _unfolded(lines: list[bytes]) -> list[list[bytes]]:
+    """Return each line together with those that continue it (RFC 5322 2.2.3)."""
+    together: list[list[bytes]] = []
+    for line in lines:
+        if line[:1] in (b" ", b"\t") and together:
+            together[-1].append(line)
+        else:
+            together.append([line])
+    return together
+
+
+def _end_of_header(raw: bytes, start: int, end: int) -> tuple[int, bool]:
+    """Return where the body begins, and whether an empty line says so."""
+    if raw.startswith((b"\r\n", b"\n"), start, end):
+        return raw.index(b"\n", start) + 1, True
     limit = min(end, start + MAX_HEADER_BLOCK + 4)
-    ends = [
-        found + len(empty)
-        for empty in (b"\r\n\r\n", b"\n\n")
-        if (found := raw.find(empty, start, limit)) >= 0
-    ]
-    if ends:
-        return min(ends)
-    return end if end - start <= MAX_HEADER_BLOCK else limit
+    found = raw.find(b"\n\r\n", start, limit)
+    other = raw.find(b"\n\n", start, limit if found < 0 else found)
+    if other >= 0:
+        return other + 2, True
+    if found >= 0:
+        return found + 3, True
+    return (end if end - start <= MAX_HEADER_BLOCK else limit), False
 
 
-def _is_field(line: bytes) -> bool:
-    return _FIELD_NAME.fullmatch(line.partition(b":")[0].rstrip()) is not None
-
-
-def _field(lines: list[bytes]) -> tuple[bytes, bytes]:
-    name, _colon, rest = lines[0].partition(b":")
-    name = name.rstrip().lower()
-    value = rest if len(lines) == 1 else b"".join(line.rstrip(b"\r") for line in (rest, *lines[1:]))
-    limit = MAX_STRUCTURED_FIELD if name.startswith(_STRUCTURED) else MAX_FIELD
-    if len(value) > limit:
-        raise TooComplex(f"the field {name.decode('ascii')[:40]} is too long")
-    return name, value.strip()
+def _field(found: re.Match[bytes], lines: list[bytes]) -> tuple[bytes, bytes]:
+    name = found[1].lower()
+    value = lines[0][found.end() :]
+    if len(lines) > 1:
+        value = b"".join(line.rstrip(b"\r") for line in (value, *lines[1:]))
+    value = value.strip()
+    if len(value) > MAX_STRUCTURED_FIELD and name.startswith(_STRUCTURED):
+        raise TooComplex(N_("A header field is too long."))
+    return name, value[:MAX_FIELD]
 
 
 def _children(raw: bytes, part: Part, most: int) -> Iterator[tuple[int, int]]:
     """Yield the ranges of a multipart's children (RFC 2046 5.1.1), at most ``most``."""
-    found = _BOUNDARY.search(part.first(b"content-type"))
-    boundary = (found[1] or found[2] or b"").rstrip() if found else b""
-    if not boundary or len(boundary) > 200:
+    boundary = read_parameter(part.first(b"content-type"), b"boundary", token=True)
+    if boundary is None or not 0 < len(boundary.octets.rstrip()) <= MAX_BOUNDARY:
         return
-    delimiter = b"--" + boundary
     child = -1
-    for at in _delimiters(raw, delimiter, part.start, part.end):
+    delimiter = b"--" + boundary.octets.rstrip()
+    for at, after, is_last in _delimiters(raw, delimiter, part.start, part.end):
         if child >= 0:
             yield child, _before_line_end(raw, child, at)
             most -= 1
-        after = at + len(delimiter)
-        if raw.startswith(b"--", after) or most <= 0:
+        if is_last or most <= 0:
             return
-        line_end = raw.find(b"\n", after, part.end)
-        child = part.end if line_end < 0 else line_end + 1
+        child = after
     if child >= 0:
         yield child, part.end
 
 
-def _delimiters(raw: bytes, delimiter: bytes, start: int, end: int) -> Iterator[int]:
-    """Yield where a line begins with the delimiter and nothing but white space follows it."""
+def _delimiters(
+    raw: bytes, delimiter: bytes, start: int, end: int
+) -> Iterator[tuple[int, int, bool]]:
+    """Yield where delimiters begin and end, and whether each is the closing one.
+
+    A delimiter is a line of its own: nothing but white space may follow it.
+    """
+    false = 0
     at = raw.find(delimiter, start, end)
     while at >= 0:
-        after = raw[at + len(delimiter) : at + len(delimiter) + 3].lstrip(b"-")
-        if (at == start or raw[at - 1 : at] == b"\n") and after[:1] in (
-            b"",
-            b"\r",
-            b"\n",
-            b" ",
-            b"\t",
-        ):
-            yield at
-        at = raw.find(delimiter, at + 1, end)
+        after = at + len(delimiter)
+        if at == start or raw[at - 1] == 0x0A:
+            found = _DELIMITER_END.match(raw, after, end)
+            if found is not None:
+                yield at, found.end(), found[1] is not None
+                after = found.end()
+            else:
+                false += 1
+        else:
+            false += 1
+        if false > MAX_FALSE_DELIMITERS:
+            raise TooComplex(N_("Too many lines look like the border of a part."))
+        at = raw.find(delimiter, after, end)
 
 
 def _before_line_end(raw: bytes, start: int, at: int) -> int:
