@@ -1,11 +1,9 @@
-"""Finding a Kunden# in a mail: in header fields, the sub-address, the subject, the text.
-
-The labels are literal words from the settings, so no setting can make the search slow.
-"""
+"""Finding a Kunden# in a mail: in header fields, the sub-address, the subject, the text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from core.mail.message import Message
@@ -15,6 +13,15 @@ from core.text import exact
 MAX_NUMBER = 64
 MAX_LINES = 200
 MAX_CHARACTERS = 32 * 1024
+
+MAX_CLAIMS = 20  # they become parameters of one query, and a mail may name thousands
+MAX_WORDS = 3  # of a Kunden# with blanks in it
+
+_BLANK = "[ \t\u00a0\u202f]"
+_BEFORE, _BEHIND = (
+    "([<\"'“”„‚‘’»«",
+    ".,;:)!?]>\"'“”„‚‘’»«",
+)  # what stands around a number in a sentence
 
 
 class Claim(NamedTuple):
@@ -32,46 +39,80 @@ def find_claims(
 ) -> tuple[Claim, ...]:
     """Return the Kunden# that a mail names, in the order header, recipient, subject, text.
 
-    In the text only lines outside quoted parts count, at most the first 200 and 32 KiB.
+    In the text only lines outside quoted parts count, at most the first 200 and 32 KiB. A label
+    before ``10 200`` claims both ``10`` and ``10 200``: only the accounts tell which it is.
     """
     pattern = _pattern(tuple(labels))
-    found = [
-        Claim(number, "header")
-        for name in header_names
-        for value in message.header_values(name)
-        if (number := _number(value))
-    ]
+    found = dict.fromkeys(_claims(message, recipient_tag, header_names, pattern))
+    return tuple(islice(found, MAX_CLAIMS))
+
+
+def _claims(
+    message: Message,
+    recipient_tag: str | None,
+    header_names: Sequence[str],
+    pattern: re.Pattern[str] | None,
+) -> Iterator[Claim]:
+    for name in header_names:
+        for value in message.header_values(name):
+            if number := _number(value):
+                yield Claim(number, "header")
     if recipient_tag and (number := _number(recipient_tag)):
-        found.append(Claim(number, "recipient"))
+        yield Claim(number, "recipient")
     if pattern is not None:
-        found.extend(Claim(number, "subject") for number in _search(pattern, message.subject))
+        for number in _numbers(pattern, message.subject):
+            yield Claim(number, "subject")
         head = message.text[:MAX_CHARACTERS]
         if pattern.search(head):  # the common mail names none: one search, no splitting
-            lines = [line for line, _n in zip(unquoted_lines(head), range(MAX_LINES), strict=False)]
-            found.extend(
-                Claim(number, "text") for line in lines for number in _search(pattern, line)
-            )
-    return tuple(dict.fromkeys(found))
+            for line in islice(unquoted_lines(head), MAX_LINES):
+                for number in _numbers(pattern, line):
+                    yield Claim(number, "text")
 
 
 @lru_cache(maxsize=32)
 def _pattern(labels: tuple[str, ...]) -> re.Pattern[str] | None:
-    """Return the pattern of a label and the number behind it; linear, for labels are literal."""
-    if not labels:
+    """Return the pattern of a label and what may stand between it and the number.
+
+    Labels are literal words, and blanks are counted: no setting and no mail makes it slow.
+    """
+    usable = [label for label in labels if label.strip(". ")]
+    if not usable:
         return None
-    words = "|".join(
-        r"[ \t]+".join(re.escape(part) for part in label.split())
-        for label in sorted(labels, key=len, reverse=True)
-    )
+    words = "|".join(map(_label, sorted(usable, key=len, reverse=True)))
     return re.compile(
-        rf"(?<!\w)(?:{words})[ \t]*[:=#]?[ \t]*(\S{{1,{MAX_NUMBER + 8}}})", re.IGNORECASE
+        rf"(?<!\w)(?:{words}){_BLANK}{{0,20}}(?:[:=#：]|[-–—](?={_BLANK}))?{_BLANK}{{0,20}}(?=\S)",
+        re.IGNORECASE,
     )
 
 
-def _search(pattern: re.Pattern[str], line: str) -> list[str]:
-    return [number for found in pattern.findall(line) if (number := _number(found))]
+def _label(label: str) -> str:
+    """Return the pattern of a label: blanks vary, and its last full stop is often left out."""
+    words = rf"{_BLANK}{{1,5}}".join(map(re.escape, label.removesuffix(".").split()))
+    words = words.replace(r"\#", rf"{_BLANK}?\#")
+    if label.endswith("."):
+        return rf"{words}(?!\w)\.?"
+    return rf"{words}(?!\w)" if label[-1:].isalnum() else words
+
+
+def _numbers(pattern: re.Pattern[str], line: str) -> Iterator[str]:
+    """Yield what stands behind each label of a line, with and without the words after it."""
+    for found in pattern.finditer(line):
+        behind = line[found.end() : found.end() + MAX_WORDS * MAX_NUMBER]
+        words = behind.split(maxsplit=MAX_WORDS)[:MAX_WORDS]
+        for count in range(1, len(words) + 1):
+            if count > 1 and not _belongs(words[count - 2], words[count - 1]):
+                break
+            if number := _number(" ".join(words[:count])):
+                yield number
+
+
+def _belongs(word: str, following: str) -> bool:
+    """Whether two words may be one number: nothing ends between them, and digits follow."""
+    return word[-1].isalnum() and any(char.isdigit() for char in following)
 
 
 def _number(text: str) -> str | None:
-    number = exact(text).rstrip(".,;:)!?]>\"'").lstrip("([<\"'")
-    return number if 0 < len(number) <= MAX_NUMBER and not number.isspace() else None
+    if len(text) > MAX_NUMBER + 8:
+        return None
+    number = exact(text).rstrip(_BEHIND).lstrip(_BEFORE).strip()
+    return number if 0 < len(number) <= MAX_NUMBER else None
