@@ -8,7 +8,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.header import decode_header, make_header
 from functools import lru_cache
 
 import idna
@@ -16,10 +15,9 @@ from email_validator import EmailNotValidError, validate_email
 
 from core.errors import Invalid
 from core.i18n import gettext as _
-from core.mail.text import one_line
+from core.mail.decode import decode_words
 
 MAX_ADDRESS = 254  # RFC 5321 4.5.3.1.3: a path of 256 with its brackets
-MAX_LOCAL_PART = 64  # RFC 5321 4.5.3.1.1
 MAX_FROM_FIELD = 4096
 MAX_DISPLAY = 500
 
@@ -29,7 +27,6 @@ _LETTER = r"A-Za-z0-9\u00a1-\ud7ff\ue000-\U0010ffff"
 _LABEL = rf"[{_LETTER}](?:[{_LETTER}\-]{{0,61}}[{_LETTER}])?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 _ADDR_SPEC = re.compile(rf"({_LOCAL})@({_DOMAIN})")
-_ASCII_ADDRESS = re.compile(r"[a-z0-9!#$&'*+/=?^_`{|}~.\-]+@[a-z0-9.\-]+")
 _QUOTED_STRING = re.compile(r'"((?:[^"\\\r\n]|\\[^\r\n])*)"')
 _ATOM = re.compile(rf"[{_ATEXT}.]+")
 
@@ -38,19 +35,22 @@ _ATOM = re.compile(rf"[{_ATEXT}.]+")
 def address_key(address: str) -> str | None:
     """Return the key by which addresses are compared, None for what is no address.
 
-    NFC, without white space around it, local part case-folded, domain as lower-case A-labels:
-    ``MÜLLER@Bücher.example`` and ``müller@xn--bcher-kva.example`` have one key.
+    NFC, without white space around it, local part in lower case, domain as lower-case A-labels:
+    ``MÜLLER@Bücher.example`` and ``müller@xn--bcher-kva.example`` have one key. Not more is
+    folded: ``straße@`` and ``strasse@`` are two mailboxes, and so are all that only look alike or
+    differ in what follows a ``+``.
     """
-    lowered = address.strip().lower()
-    if len(lowered) > MAX_ADDRESS:
+    stripped = address.strip()
+    if len(stripped) > MAX_ADDRESS:
         return None
-    if not (_ASCII_ADDRESS.fullmatch(lowered) and "xn--" not in lowered):
-        lowered = unicodedata.normalize("NFC", lowered)
+    lowered = unicodedata.normalize("NFC", unicodedata.normalize("NFC", stripped).lower())
     found = _ADDR_SPEC.fullmatch(lowered)
-    if found is None:
+    if found is None or not lowered.isprintable():
         return None
+    if found[1].isascii() and not stripped.rpartition("@")[0].isascii():
+        return None  # such as the Kelvin sign: its lower case is an ASCII k, another's address
     domain = domain_key(found[2])
-    return f"{found[1].casefold()}@{domain}" if domain else None
+    return f"{found[1]}@{domain}" if domain else None
 
 
 @lru_cache(maxsize=4096)
@@ -61,7 +61,7 @@ def domain_key(domain: str) -> str | None:
         return lowered if re.fullmatch(_DOMAIN, lowered) else None
     try:
         return idna.encode(lowered, uts46=True).decode("ascii")
-    except idna.IDNAError:
+    except UnicodeError:  # IDNAError is one
         return None
 
 
@@ -83,10 +83,10 @@ def is_valid_envelope_address(address: str) -> bool:
     if address.lower() == "postmaster":
         return True  # RFC 5321 4.1.1.3
     local, _at, _domain = address.rpartition("@")
-    if len(address) > MAX_ADDRESS or len(local) > MAX_LOCAL_PART or "%" in local or "!" in local:
-        return False
+    if len(address) > MAX_ADDRESS or "%" in local or "!" in local:
+        return False  # no limit of its own for the local part: bounce addresses pass 64 octets
     found = _ADDR_SPEC.fullmatch(address)
-    return found is not None and domain_key(found[2]) is not None
+    return found is not None and address.isprintable() and domain_key(found[2]) is not None
 
 
 def check_new_address(address: str, field: str = "email") -> str:
@@ -124,7 +124,7 @@ def parse_from(values: Sequence[str]) -> FromResult:
     """
     if not values:
         return FromResult(None, "", "", "missing")
-    shown = one_line(_decoded(values[0][:MAX_FROM_FIELD]))[:MAX_DISPLAY]
+    shown = decode_words(values[0][:MAX_FROM_FIELD])[:MAX_DISPLAY]
     if len(values) > 1:
         return FromResult(None, "", shown, "multiple fields")
     value = re.sub(r"\r?\n(?=[ \t])", "", values[0]).strip(" \t\r\n")
@@ -137,28 +137,46 @@ def parse_from(values: Sequence[str]) -> FromResult:
 
 def _parse_mailbox(value: str, shown: str) -> FromResult:
     """Read ``name <addr-spec>`` or a bare ``addr-spec`` (RFC 5322 3.4)."""
-    phrase, bracket, rest = value.partition("<") if '"' not in value else _split_quoted(value)
+    phrase, bracket, rest = _split_at_bracket(value)
     address = rest.removesuffix(">") if bracket else value
-    found = _ADDR_SPEC.fullmatch(address)
+    outside = _QUOTED_STRING.sub("", value)
     problem = None
-    if _outside_quotes(value).count("@") > 1 or "," in _outside_quotes(value):
-        problem = "multiple mailboxes" if "," in _outside_quotes(value) else "malformed"
+    if "," in outside:
+        problem = "multiple mailboxes"
     elif (
-        (bracket and not rest.endswith(">"))
-        or found is None
-        or len(address) > MAX_ADDRESS
-        or (bracket and not _is_phrase(phrase))
+        outside.count("@") != 1
+        or (bracket and not (rest.endswith(">") and _is_phrase(phrase)))
+        or not _is_clean(address)
     ):
         problem = "malformed"
     if problem is not None:
         return FromResult(None, "", shown, problem)
-    name = one_line(_decoded(_unquoted(phrase)))[:MAX_DISPLAY] if bracket else ""
-    return FromResult(address, name, f"{name} <{address}>" if name else address, None)
+    name = decode_words(_unquoted(phrase))[:MAX_DISPLAY] if bracket else ""
+    return FromResult(address, name, _display(name, address), None)
 
 
-def _split_quoted(value: str) -> tuple[str, str, str]:
+def _is_clean(address: str) -> bool:
+    """Whether this is an addr-spec that every reader understands in the same way.
+
+    An encoded word in it (RFC 2047 5 forbids that) is decoded by some and not by others.
+    """
+    if len(address) > MAX_ADDRESS or "=?" in address or not _ADDR_SPEC.fullmatch(address):
+        return False
+    return address.isascii() or address_key(address) is not None
+
+
+def _display(name: str, address: str) -> str:
+    """Return what people see; quotation marks show where a name ends that looks like an address."""
+    if not name:
+        return address
+    return f'"{name}" <{address}>' if re.search(r"[<>@]", name) else f"{name} <{address}>"
+
+
+def _split_at_bracket(value: str) -> tuple[str, str, str]:
     """Split at the first ``<`` that is not inside a quoted string."""
-    inside, escaped = False, False
+    if '"' not in value:
+        return value.partition("<")
+    inside = escaped = False
     for position, char in enumerate(value):
         if escaped:
             escaped = False
@@ -171,10 +189,6 @@ def _split_quoted(value: str) -> tuple[str, str, str]:
     return value, "", ""
 
 
-def _outside_quotes(value: str) -> str:
-    return _QUOTED_STRING.sub("", value)
-
-
 def _is_phrase(phrase: str) -> bool:
     """Whether this is atoms, quoted strings and white space: no group, comment or route."""
     rest = _QUOTED_STRING.sub(" ", phrase)
@@ -183,12 +197,3 @@ def _is_phrase(phrase: str) -> bool:
 
 def _unquoted(phrase: str) -> str:
     return _QUOTED_STRING.sub(lambda found: re.sub(r"\\(.)", r"\1", found[1]), phrase).strip()
-
-
-def _decoded(text: str) -> str:
-    if "=?" not in text:
-        return text
-    try:
-        return str(make_header(decode_header(text)))
-    except (LookupError, ValueError):  # an unknown charset, or bytes that are none of it
-        return text
