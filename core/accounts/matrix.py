@@ -130,6 +130,35 @@ def customer_matrix(
     return Matrix(groups, Page(rows, found.previous, found.next))
 
 
+def customer_user_cells(
+    session: Session, organisation: Organisation, customer_user: CustomerUser | None
+) -> Mapping[int, Cell]:
+    """Return the cells of one customer user by group id; with None those of a new account."""
+    groups = _groups(session)
+    if customer_user is None:
+        return _cells(organisation, groups, {}, {}, Through.DIRECT)
+    user_id, customer_id = customer_user.id, customer_user.customer_id
+    direct, inherited = group_permissions(session, [user_id], [customer_id])
+    return _cells(
+        organisation,
+        groups,
+        direct.get(user_id, {}),
+        inherited.get(customer_id, {}),
+        Through.DIRECT,
+    )
+
+
+def customer_cells(
+    session: Session, organisation: Organisation, customer: Customer | None
+) -> Mapping[int, Cell]:
+    """Return the cells of one customer by group id; with None those of a new one."""
+    groups = _groups(session)
+    if customer is None:
+        return _cells(organisation, groups, {}, {}, Through.CUSTOMER)
+    _direct, stored = group_permissions(session, [], [customer.id])
+    return _cells(organisation, groups, {}, stored.get(customer.id, {}), Through.CUSTOMER)
+
+
 def save_customer_user_cells(
     session: Session, actor: Actor, changes: Sequence[CellChange]
 ) -> Sequence[CellChange]:
