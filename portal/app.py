@@ -39,7 +39,8 @@ from core.labels import label, reason_label, rule_label
 from core.mail.text import split_quoted
 from core.render import template_dir
 from core.secret_key import load_secret_key
-from portal import account, customers, signing_in
+from portal import account, admin, customers, signing_in
+from portal.admin.fixed import CONFIG
 from portal.areas import (
     OPEN_ENDPOINTS,
     Area,
@@ -67,6 +68,7 @@ AREAS: tuple[Area, ...] = (
     *customers.AREAS,
     account.customer_area,
     account.staff_area,
+    *admin.AREAS,
 )
 
 MAX_STRANGERS_BODY = 64 * 1024  # of a form before somebody is signed in
@@ -96,6 +98,7 @@ def create_app(config: Config, database: Database) -> Portal:
     app.config.update(_settings(config))
     with app.app_context():
         set_database(database)
+    app.extensions[CONFIG] = config
     _set_up_templates(app)
     Bootstrap5(app)
     _csrf.init_app(app)

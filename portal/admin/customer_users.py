@@ -1,0 +1,300 @@
+"""*Kunden Benutzer*: the accounts of customers. Never deleted, only set invalid."""
+
+from flask import flash, redirect, render_template, request, url_for
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+from wtforms import BooleanField, DateField, SelectField
+from wtforms.validators import Optional
+
+from core.accounts.consequences import consequences_of_customer_user_cells
+from core.accounts.customer_users import (
+    CustomerUserValues,
+    customer_user_values,
+    save_customer_user,
+)
+from core.accounts.lists import CustomerUserFilter, count_customer_users, find_customer_users
+from core.accounts.matrix import customer_user_cells, save_customer_user_cells
+from core.accounts.passwords import MIN_CHARACTERS, set_password
+from core.accounts.permissions import Subject, access_of, is_valid_account
+from core.accounts.preferences import MAX_TICKETS_PER_PAGE, MIN_TICKETS_PER_PAGE
+from core.accounts.rights import QueueRight, queue_rights, through_text
+from core.i18n import gettext as _
+from core.i18n import lazy_gettext as _l
+from core.labels import label
+from core.models import Customer, CustomerUser, Group
+from core.organisation import load_organisation
+from core.words import Validity
+from portal.account import PreferencesForm
+from portal.admin.cells import NEW, cell_views, choices, posted_changes
+from portal.admin.confirming import ask_first
+from portal.admin.customers import group_choices, known_numbers
+from portal.admin.forms import EditForm, LinesField, long_text, text
+from portal.admin.history import history_of
+from portal.admin.links import tickets_url
+from portal.admin.passwords import FirstPasswordForm, PasswordForm, new_password, shown_once
+from portal.admin.stored import id_of_request, stored
+from portal.areas import Area, Audience
+from portal.database import reading, writing
+from portal.visitors import organisation, the_viewer
+
+KIND = "customer-user"
+
+area = Area("admin_customer_users", __name__, Audience.ADMIN, "/admin/customer-users")
+
+
+class CustomerUserForm(EditForm, PreferencesForm):
+    """What can be entered for a customer user; the stars are those of the handbook."""
+
+    first_name = text(_l("First name"), starred=True)
+    last_name = text(_l("Last name"), starred=True)
+    title = text(_l("Title"))
+    login = text(_l("Login"), starred=True)
+    email = text(_l("E-mail"), starred=True)
+    more_addresses = LinesField(_l("More mail addresses"))
+    share_address = BooleanField(_l("Share addresses"))
+    customer_number = text(_l("Kunden#"), starred=True)
+    create_customer = BooleanField(_l("Create the customer if there is none with this Kunden#"))
+    sees_customer_tickets = BooleanField(_l("Sees all tickets of the customer"))
+    phone = text(_l("Phone"))
+    mobile = text(_l("Mobile"))
+    street = text(_l("Street"))
+    postcode = text(_l("Postcode"))
+    city = text(_l("City"))
+    country = text(_l("Country"))
+    comment = long_text(_l("Comment"))
+    valid = SelectField(_l("Valid"), default=Validity.VALID)
+    invalid_until = DateField(_l("Invalid until"), [Optional()])
+    invalid_reason = text(_l("Reason"))
+    notices = BooleanField(_l("Mail about new answers"), default=True)
+
+    def offer(self) -> None:
+        """Fill in what can be chosen here and now."""
+        super().offer()
+        self.valid.choices = [(word.value, label(word)) for word in Validity]
+
+    def values(self) -> CustomerUserValues:
+        """Return what was entered."""
+        wanted = self.preferences()
+        return CustomerUserValues(
+            login=self.login.data,
+            customer_number=self.customer_number.data,
+            email=self.email.data,
+            first_name=self.first_name.data,
+            last_name=self.last_name.data,
+            more_addresses=self.more_addresses.data or (),
+            share_address=self.share_address.data,
+            title=self.title.data,
+            phone=self.phone.data,
+            mobile=self.mobile.data,
+            street=self.street.data,
+            postcode=self.postcode.data,
+            city=self.city.data,
+            country=self.country.data,
+            comment=self.comment.data,
+            valid=Validity(self.valid.data),
+            invalid_until=self.invalid_until.data,
+            invalid_reason=self.invalid_reason.data,
+            sees_customer_tickets=self.sees_customer_tickets.data,
+            language=wanted.language,
+            theme=wanted.theme,
+            time_zone=wanted.time_zone,
+            tickets_per_page=wanted.tickets_per_page,
+            notices=wanted.notices,
+        )
+
+
+class NewCustomerUserForm(CustomerUserForm, FirstPasswordForm):
+    """The same with a password."""
+
+
+@area.get("")
+def index() -> str:
+    """List customer users: searched, filtered, page by page."""
+    session = reading()
+    wanted = filter_of_request()
+    return render_template(
+        "admin/customer_users.html",
+        count=count_customer_users(session, wanted),
+        customer=_customer(session, wanted),
+        everybody=count_customer_users(session, CustomerUserFilter()),
+        group_choices=group_choices(session),
+        is_valid=is_valid_account,
+        page=find_customer_users(
+            session,
+            wanted,
+            cursor=request.args.get("page"),
+            limit=the_viewer().account.tickets_per_page,
+        ),
+        parameters=parameters_of(wanted),
+        validities=[(word.value, label(word)) for word in Validity],
+        wanted=wanted,
+    )
+
+
+@area.route("/new", methods=["GET", "POST"])
+def new() -> Response:
+    """Show the form of a new customer user, and create it."""
+    form = NewCustomerUserForm()
+    form.offer()
+    if not form.is_submitted():
+        form.customer_number.data = request.args.get("number", "")
+    elif form.validate():
+        done = form.attempt(_create, form)
+        if done is not None:
+            return done
+    return form.answer(
+        "admin/customer_user.html",
+        account=None,
+        cells=cell_views(organisation(), NEW, customer_user_cells(reading(), organisation(), None)),
+        rights=[],
+        **_context(),
+    )
+
+
+@area.route("/<int:object_id>", methods=["GET", "POST"])
+def edit(object_id: int) -> Response:
+    """Show a customer user, and change it."""
+    account = stored(reading(), CustomerUser, object_id)
+    form = CustomerUserForm(obj=customer_user_values(account))
+    form.offer()
+    if not form.is_submitted():
+        form.read_now(reading(), KIND, account)
+    elif form.validate():
+        done = form.attempt(_change, form, object_id)
+        if done is not None:
+            return done
+        if form.is_stale:
+            form.show_others(KIND, CustomerUser, object_id, customer_user_values, form.values())
+    session = reading()
+    account = stored(session, CustomerUser, object_id)
+    cells = customer_user_cells(session, organisation(), account)
+    return form.answer(
+        "admin/customer_user.html",
+        account=account,
+        cells=cell_views(organisation(), object_id, cells),
+        is_valid=is_valid_account,
+        rights=_rights(session, account),
+        tickets_url=tickets_url("customer_user", object_id),
+        **_context(),
+    )
+
+
+@area.route("/<int:object_id>/password", methods=["GET", "POST"])
+def password(object_id: int) -> Response:
+    """Give a customer user a new password."""
+    account = stored(reading(), CustomerUser, object_id)
+    form = PasswordForm()
+    if form.validate_on_submit():
+        with form.errors_of_core():
+            made = new_password(form, account.login)
+            assert made is not None  # the form has no way without
+            session = writing()
+            account = session.get_one(CustomerUser, object_id, with_for_update=True)
+            set_password(session, the_viewer().actor, account, made.hashed, one_time=True)
+            back = url_for(".edit", object_id=object_id)
+            if made.shown:
+                return shown_once(account, made.shown, back, is_new=False)
+            flash(_('The password of "%(login)s" is set.', login=account.login))
+            return redirect(back, 303)
+    return form.answer(
+        "admin/customer_user_password.html", account=account, min_characters=MIN_CHARACTERS
+    )
+
+
+@area.get("/<int:object_id>/history")
+def history(object_id: int) -> str:
+    """Show what was changed of a customer user."""
+    session = reading()
+    account = stored(session, CustomerUser, object_id)
+    page = request.args.get("page")
+    return render_template(
+        "admin/customer_user_history.html",
+        account=account,
+        page=history_of(session, KIND, object_id, cursor=page, limit=25),
+    )
+
+
+def filter_of_request() -> CustomerUserFilter:
+    """Return which customer users the address of this page asks for."""
+    word = request.args.get("valid", "")
+    return CustomerUserFilter(
+        query=request.args.get("q", "").strip(),
+        valid=next((validity for validity in Validity if validity == word), None),
+        group_id=id_of_request("group"),
+        customer_id=id_of_request("customer"),
+    )
+
+
+def parameters_of(wanted: CustomerUserFilter) -> dict[str, str]:
+    """Return the parameters of an address that asks for these customer users."""
+    parameters = {
+        "q": wanted.query,
+        "valid": wanted.valid or "",
+        "group": str(wanted.group_id or ""),
+        "customer": str(wanted.customer_id or ""),
+    }
+    return {name: value for name, value in parameters.items() if value}
+
+
+def _create(form: NewCustomerUserForm) -> Response:
+    made = new_password(form, form.login.data)
+    session, actor = writing(), the_viewer().actor
+    account = save_customer_user(
+        session, actor, form.values(), create_customer=form.create_customer.data
+    )
+    save_customer_user_cells(session, actor, posted_changes(account.id))
+    back = url_for(".edit", object_id=account.id)
+    if made is not None:
+        set_password(session, actor, account, made.hashed, one_time=True)
+        if made.shown:
+            return shown_once(account, made.shown, back, is_new=True)
+    flash(_('The account "%(login)s" is created.', login=account.login))
+    return redirect(back, 303)
+
+
+def _change(form: CustomerUserForm, object_id: int) -> Response:
+    session, actor = writing(), the_viewer().actor
+    account = stored(session, CustomerUser, object_id)
+    changes = posted_changes(object_id)
+    hidden = consequences_of_customer_user_cells(session, load_organisation(session), changes)
+    save_customer_user(
+        session,
+        actor,
+        form.values(),
+        account,
+        form.version_read,
+        create_customer=form.create_customer.data,
+    )
+    save_customer_user_cells(session, actor, changes)
+    back = url_for(".edit", object_id=object_id)
+    if question := ask_first(hidden, back):
+        return question
+    flash(_("Saved."))
+    return redirect(back, 303)
+
+
+def _context() -> dict[str, object]:
+    """Return what both forms show besides the account."""
+    session = reading()
+    return {
+        "always_groups": organisation().always_groups,
+        "choices": choices(),
+        "groups": session.scalars(select(Group).order_by(Group.name)).all(),
+        "least": MIN_TICKETS_PER_PAGE,
+        "min_characters": MIN_CHARACTERS,
+        "most": MAX_TICKETS_PER_PAGE,
+        "numbers": known_numbers(session, ""),
+        "through_text": through_text,
+    }
+
+
+def _rights(session: Session, account: CustomerUser) -> list[QueueRight]:
+    """Return what the account may do, or could as soon as it is valid."""
+    subject = Subject(account.id, account.customer_id, account.sees_customer_tickets)
+    here = organisation()
+    return list(queue_rights(here, access_of(session, here, [subject])[subject]))
+
+
+def _customer(session: Session, wanted: CustomerUserFilter) -> Customer | None:
+    return session.get(Customer, wanted.customer_id) if wanted.customer_id is not None else None

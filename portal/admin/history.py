@@ -1,0 +1,254 @@
+"""Audit events as people read them: who, when, what, and each field before and after."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from flask import url_for
+from sqlalchemy.orm import Session
+
+from core.audit_log import AuditFilter, audit_events
+from core.i18n import N_
+from core.i18n import gettext as _
+from core.labels import label
+from core.models import AuditEvent
+from core.paging import Page
+from core.words import (
+    ActorKind,
+    FollowUp,
+    ForbiddenRule,
+    HeldState,
+    Permission,
+    Role,
+    SenderPolicy,
+    StrangersRule,
+    TicketState,
+    Validity,
+)
+from portal.vocabulary import LANGUAGE_NAMES
+
+MAX_SINCE = 200  # events that are looked through for what happened since a form was read
+
+OBJECT_KINDS: Mapping[str, str] = {
+    "customer-user": N_("Customer user"),
+    "customer": N_("Customer"),
+    "group": N_("Group"),
+    "queue": N_("Queue"),
+    "settings": N_("Settings"),
+    "staff": N_("Staff account"),
+    "ticket": N_("Ticket"),
+    "held-mail": N_("Held mail"),
+}
+ACTIONS: Mapping[str, str] = {
+    "created": N_("created"),
+    "changed": N_("changed"),
+    "permissions-changed": N_("permissions changed"),
+    "password-set": N_("password set"),
+    "signed-in": N_("signed in"),
+    "signed-out": N_("signed out"),
+    "session-ended": N_("session ended"),
+    "sessions-ended": N_("sessions ended"),
+    "released": N_("released"),
+    "discarded": N_("discarded"),
+}
+ACTOR_KINDS: Mapping[ActorKind, str] = {
+    ActorKind.STAFF: N_("Staff"),
+    ActorKind.CUSTOMER: N_("Customer user"),
+    ActorKind.MAIL: N_("Mail"),
+    ActorKind.SYSTEM: N_("Schalter itself"),
+}
+FIELDS: Mapping[str, str] = {
+    "addresses": N_("Mail addresses"),
+    "city": N_("City"),
+    "comment": N_("Comment"),
+    "country": N_("Country"),
+    "customer_group_always_groups": N_("Groups for everybody"),
+    "customer_group_support": N_("Customer groups"),
+    "customer_number": N_("Kunden#"),
+    "domains": N_("Mail domains"),
+    "email": N_("E-mail"),
+    "failed_attempts": N_("Failed attempts before"),
+    "fallback_queue": N_("Queue to fall back to"),
+    "first_name": N_("First name"),
+    "follow_up": N_("Writing to a closed ticket"),
+    "forbidden": N_("Mail of customers who may not write here"),
+    "group": N_("Group"),
+    "groups": N_("Permissions"),
+    "invalid_reason": N_("Reason"),
+    "invalid_until": N_("Invalid until"),
+    "language": N_("Language"),
+    "last_name": N_("Last name"),
+    "login": N_("Login"),
+    "mobile": N_("Mobile"),
+    "more_addresses": N_("More mail addresses"),
+    "name": N_("Name"),
+    "notices": N_("Mail about new answers"),
+    "number": N_("Kunden#"),
+    "number_headers": N_("Header fields with a Kunden#"),
+    "number_labels": N_("Words before a Kunden#"),
+    "organisation_name": N_("Name of the organisation"),
+    "phone": N_("Phone"),
+    "postcode": N_("Postcode"),
+    "purpose": N_("Purpose"),
+    "role": N_("Role"),
+    "sees_customer_tickets": N_("Sees all tickets of the customer"),
+    "sender_policy": N_("Trust in senders"),
+    "session_hours": N_("Longest session"),
+    "session_idle_minutes": N_("Session ends when idle for"),
+    "share_address": N_("Share addresses"),
+    "strangers": N_("Mail of unknown senders"),
+    "street": N_("Street"),
+    "support_contact": N_("Contact of the support"),
+    "theme": N_("Appearance"),
+    "tickets_per_page": N_("Tickets per page"),
+    "time_zone": N_("Time zone"),
+    "title": N_("Title"),
+    "upload_max_bytes": N_("Size of all files of a message"),
+    "upload_max_files": N_("Files in a message"),
+    "url": N_("Web page"),
+    "valid": N_("Valid"),
+}
+_WORDS: Mapping[str, type[StrEnum]] = {
+    "follow_up": FollowUp,
+    "forbidden": ForbiddenRule,
+    "held": HeldState,
+    "role": Role,
+    "sender_policy": SenderPolicy,
+    "state": TicketState,
+    "strangers": StrangersRule,
+    "valid": Validity,
+}
+_PAGES: Mapping[str, str] = {
+    "customer-user": "admin_customer_users.edit",
+    "customer": "admin_customers.edit",
+    "group": "admin_groups.edit",
+    "queue": "admin_queues.edit",
+    "staff": "admin_staff.edit",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field of an event; ``before`` is empty where there was nothing."""
+
+    field: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event in words; ``url`` leads to what it happened to, "" where that has no page."""
+
+    event: AuditEvent
+    action: str
+    actor_kind: str
+    object_kind: str
+    url: str
+    changes: tuple[Change, ...]
+
+
+def entry_of(event: AuditEvent) -> Entry:
+    """Return an event in words of the reader's language; unknown words stay as they are stored."""
+    return Entry(
+        event=event,
+        action=_(ACTIONS.get(event.action, event.action)),
+        actor_kind=_(ACTOR_KINDS[event.actor_kind]),
+        object_kind=_(OBJECT_KINDS.get(event.object_kind, event.object_kind)),
+        url=page_of(event.object_kind, event.object_id),
+        changes=tuple(_changes(event)),
+    )
+
+
+def page_of(object_kind: str, object_id: int | None) -> str:
+    """Return the address of the admin page of a thing, "" where there is none."""
+    if object_kind == "settings":
+        return url_for("admin_settings.show")
+    endpoint = _PAGES.get(object_kind)
+    return url_for(endpoint, object_id=object_id) if endpoint and object_id is not None else ""
+
+
+def history_of(
+    session: Session, object_kind: str, object_id: int | None, *, cursor: str | None, limit: int
+) -> Page[Entry]:
+    """Return a page of what happened to one thing, the newest first."""
+    wanted = AuditFilter(object_kind=object_kind, object_id=object_id)
+    return entries(audit_events(session, wanted, cursor=cursor, limit=limit))
+
+
+def entries(page: Page[AuditEvent]) -> Page[Entry]:
+    """Return a page of events in words."""
+    return Page(tuple(entry_of(event) for event in page.items), page.previous, page.next)
+
+
+def newest_event(session: Session, object_kind: str, object_id: int | None) -> int:
+    """Return the id of the last event of a thing, 0 for none."""
+    wanted = AuditFilter(object_kind=object_kind, object_id=object_id)
+    return max((e.id for e in audit_events(session, wanted, limit=1).items), default=0)
+
+
+def events_since(
+    session: Session, object_kind: str, object_id: int | None, event_id: int
+) -> list[AuditEvent]:
+    """Return what happened to a thing after an event, the oldest first."""
+    wanted = AuditFilter(object_kind=object_kind, object_id=object_id)
+    found = audit_events(session, wanted, limit=MAX_SINCE).items
+    return [event for event in reversed(found) if event.id > event_id]
+
+
+def _changes(event: AuditEvent) -> Iterator[Change]:
+    before, after = event.before or {}, event.after or {}
+    for key in dict.fromkeys((*after, *before)):
+        name = _(FIELDS.get(key, key))
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, dict) or isinstance(new, dict):
+            yield from _permissions(old or {}, new or {})
+        else:
+            yield Change(name, _value(key, old), _value(key, new))
+
+
+def _permissions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    """A permission in a group is a field of its own."""
+    for group in sorted({*before, *after}):
+        old, new = before.get(group), after.get(group)
+        if old != new:
+            name = _('Permission in "%(group)s"', group=group)
+            yield Change(name, _permission(old), _permission(new))
+
+
+def _permission(value: Any) -> str:
+    return _word(Permission, value) if value else _("none")
+
+
+def _value(key: str, value: Any) -> str:
+    if value in (None, "", []):
+        return ""
+    if isinstance(value, bool):
+        return _validity(value) if key == "valid" else _("yes") if value else _("no")
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    if key in _WORDS:
+        return _word(_WORDS[key], value)
+    shown = _SHOWN.get(key)
+    return shown(str(value)) if shown else str(value)
+
+
+def _validity(value: bool) -> str:
+    return label(Validity.VALID if value else Validity.INVALID)
+
+
+def _word(words: type[StrEnum], value: Any) -> str:
+    """Return the label of a stored word; one that is no longer in use as it was stored."""
+    known = next((word for word in words if word == value), None)
+    return label(known) if known is not None else str(value)
+
+
+def _theme(value: str) -> str:
+    return {"auto": _("As the device"), "light": _("Light"), "dark": _("Dark")}.get(value, value)
+
+
+_SHOWN: Mapping[str, Callable[[str], str]] = {
+    "language": lambda value: LANGUAGE_NAMES.get(value, value),
+    "theme": _theme,
+}

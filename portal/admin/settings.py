@@ -1,0 +1,211 @@
+"""Settings: CustomerGroupSupport, CustomerGroupAlwaysGroups and whatever else works at once."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+from zoneinfo import available_timezones
+
+from annotated_types import Le
+from flask import flash, redirect, render_template, request, url_for
+from sqlalchemy import select
+from werkzeug.wrappers import Response
+from wtforms import (
+    BooleanField,
+    HiddenField,
+    IntegerField,
+    RadioField,
+    SelectField,
+    SelectMultipleField,
+    StringField,
+)
+from wtforms.validators import InputRequired
+
+from core.accounts.consequences import consequences_of_settings
+from core.errors import Invalid
+from core.i18n import gettext as _
+from core.i18n import lazy_gettext as _l
+from core.labels import label
+from core.models import Group
+from core.organisation import load_organisation
+from core.settings import Settings, change_settings, load_settings
+from core.words import SenderPolicy
+from portal.admin.confirming import ask_first
+from portal.admin.fixed import fixed_values
+from portal.admin.forms import EditForm, LinesField, Starred, put, text
+from portal.admin.history import entry_of, events_since, history_of, newest_event
+from portal.areas import Area, Audience
+from portal.database import finish_writing, reading, writing
+from portal.formats import file_size
+from portal.forms import REQUIRED
+from portal.visitors import the_viewer
+from portal.vocabulary import LANGUAGE_NAMES
+
+KIND = "settings"
+MEGABYTE = 1_000_000  # bytes (IEC 80000-13)
+_MEGABYTES = re.compile(r"\d{1,9}(?:[.,]\d{1,6})?")
+
+area = Area("admin_settings", __name__, Audience.ADMIN, "/admin/settings")
+
+
+class MegabytesField(StringField):  # type: ignore[misc]  # WTForms has no types
+    """A size typed in megabytes; its data are bytes."""
+
+    data: int | None
+
+    def process_formdata(self, valuelist: Sequence[str]) -> None:
+        """Take the number apart, with a point or a comma."""
+        typed = valuelist[0].strip() if valuelist else ""
+        if not _MEGABYTES.fullmatch(typed):
+            self.data = None
+            raise ValueError(_("Please enter a number."))
+        self.data = int(Decimal(typed.replace(",", ".")) * MEGABYTE)
+
+    def _value(self) -> str:
+        if self.raw_data:
+            return str(self.raw_data[0])
+        return f"{(Decimal(self.data or 0) / MEGABYTE).normalize():f}"
+
+
+class SettingsForm(EditForm):
+    """All settings, by their names in ``core.settings``.
+
+    ``shown`` is what the reader has seen of them, so that only what they have changed is stored.
+    """
+
+    shown = HiddenField()
+    customer_group_support = BooleanField(_l("Use customer groups"))
+    customer_group_always_groups = SelectMultipleField(_l("Groups for everybody"))
+    organisation_name = text(_l("Name of the organisation"), starred=True)
+    support_contact = text(_l("Contact of the support"))
+    language = SelectField(_l("Language"))
+    time_zone = SelectField(_l("Time zone"))
+    sender_policy = RadioField(_l("Trust in senders"))
+    number_headers = LinesField(_l("Header fields with a Kunden#"))
+    number_labels = LinesField(_l("Words before a Kunden#"))
+    upload_max_files = IntegerField(_l("Files in a message"), [InputRequired(REQUIRED)])
+    upload_max_bytes = MegabytesField(_l("Size of all files of a message"), [Starred()])
+    session_idle_minutes = IntegerField(_l("Session ends when idle for"), [InputRequired(REQUIRED)])
+    session_hours = IntegerField(_l("Longest session"), [InputRequired(REQUIRED)])
+
+    def offer(self, known: Sequence[str], chosen: Sequence[str]) -> None:
+        """Fill in what can be chosen here and now; a name without a group stays visible."""
+        names = [*known, *(name for name in chosen if name not in known)]
+        self.customer_group_always_groups.choices = [(name, name) for name in names]
+        self.language.choices = list(LANGUAGE_NAMES.items())
+        zones = sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
+        self.time_zone.choices = [(zone, zone.replace("_", " ")) for zone in zones]
+        self.sender_policy.choices = [(word.value, label(word)) for word in SenderPolicy]
+
+    def typed(self) -> dict[str, Any]:
+        """Return every setting as it stands in the form, in the form of JSON."""
+        found: dict[str, Any] = json.loads(
+            json.dumps({name: self._fields[name].data for name in Settings.model_fields})
+        )
+        return found
+
+    def read_settings(self, settings: Settings, event_id: int) -> None:
+        """Note what the reader gets to see."""
+        put(self.shown, settings.model_dump_json())
+        put(self.seen, event_id)
+
+    def was_shown(self) -> Mapping[str, Any]:
+        """Return what the reader has seen; of a form that was tampered with: nothing."""
+        try:
+            found = json.loads(self.shown.data or "")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def add_error(self, error: Invalid) -> None:
+        """Say the limit of a size in its unit."""
+        if error.field == "upload_max_bytes":
+            limits = Settings.model_fields["upload_max_bytes"].metadata
+            most = next(int(str(limit.le)) for limit in limits if isinstance(limit, Le))
+            error = Invalid(error.field, _("At most %(size)s.", size=file_size(most)))
+        super().add_error(error)
+
+
+@area.route("", methods=["GET", "POST"])
+def show() -> Response:
+    """Show the settings, and change them."""
+    session = reading()
+    settings = load_settings(session)
+    groups = session.scalars(select(Group).order_by(Group.name)).all()
+    form = SettingsForm(obj=settings)
+    form.offer([group.name for group in groups], settings.customer_group_always_groups)
+    if not form.is_submitted():
+        form.read_settings(settings, newest_event(session, KIND, None))
+    elif form.validate():
+        done = form.attempt(_change, form)
+        if done is not None:
+            return done
+        if form.is_stale:
+            _show_others(form)
+    return form.answer(
+        "admin/settings.html",
+        group_names=[group.name for group in groups],
+        policies=_policies(),
+    )
+
+
+@area.get("/configuration")
+def configuration() -> str:
+    """Show what the configuration fixes, and where each value comes from."""
+    return render_template("admin/configuration.html", fixed=list(fixed_values()))
+
+
+@area.get("/history")
+def history() -> str:
+    """Show what was changed of the settings."""
+    page = request.args.get("page")
+    return render_template(
+        "admin/settings_history.html",
+        page=history_of(reading(), KIND, None, cursor=page, limit=25),
+    )
+
+
+def _change(form: SettingsForm) -> Response:
+    shown = form.was_shown()
+    changes = {name: value for name, value in form.typed().items() if value != shown.get(name)}
+    session = writing()
+    before = load_organisation(session)
+    stored_changes = change_settings(session, the_viewer().actor, changes, shown)
+    hidden = consequences_of_settings(session, before, load_settings(session))
+    if question := ask_first(hidden, url_for(".show")):
+        return question
+    flash(_("Saved.") if stored_changes else _("Nothing was changed."))
+    return redirect(url_for(".show"), 303)
+
+
+def _show_others(form: SettingsForm) -> None:
+    """Say what others have changed meanwhile, and take over what the reader left alone."""
+    finish_writing(keep=False)
+    session = reading()
+    settings, shown, typed = load_settings(session), form.was_shown(), form.typed()
+    current = SettingsForm(formdata=None, obj=settings)
+    for name in Settings.model_fields:
+        if typed[name] == shown.get(name):
+            put(form._fields[name], current._fields[name].data)
+    events = events_since(session, KIND, None, form.seen.data or 0)
+    form.others = tuple(entry_of(event) for event in events)
+    form.read_settings(settings, newest_event(session, KIND, None))
+
+
+def _policies() -> Mapping[str, str]:
+    """Return what each policy means for mail whose sender is not proven."""
+    return {
+        SenderPolicy.OPEN: _(
+            "For closed networks and first steps: a sender address counts as proven unless "
+            "something speaks against it."
+        ),
+        SenderPolicy.BALANCED: _(
+            "Mail from the address of an account is filed and marked as not verified. What needs "
+            "more proof – a shared address, a new address of a known domain – is held for staff."
+        ),
+        SenderPolicy.STRICT: _(
+            "As balanced, but most of what would be held is refused, and its sender is told so: "
+            "unknown senders, invalid accounts, queues that are not permitted."
+        ),
+    }

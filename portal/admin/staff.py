@@ -1,0 +1,173 @@
+"""Staff accounts: agents, who work the queues of their groups, and admins."""
+
+from collections.abc import Mapping, Sequence
+
+from flask import abort, flash, redirect, render_template, request, url_for
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+from werkzeug.wrappers import Response
+from wtforms import RadioField
+
+from core.accounts.passwords import hash_password, new_one_time_password, set_password
+from core.accounts.staff import StaffValues, save_staff, staff_values
+from core.i18n import gettext as _
+from core.i18n import lazy_gettext as _l
+from core.models import Group, Staff
+from core.words import Permission, Role
+from portal.admin.cells import NONE, choices
+from portal.admin.forms import EditForm, ValidField, text
+from portal.admin.history import history_of
+from portal.admin.passwords import shown_once
+from portal.admin.stored import stored
+from portal.areas import Area, Audience
+from portal.database import reading, writing
+from portal.visitors import the_viewer
+
+KIND = "staff"
+
+area = Area("admin_staff", __name__, Audience.ADMIN, "/admin/staff")
+
+_ROLES = (
+    (Role.AGENT.value, _l("Agent: works the queues of the groups below")),
+    (Role.ADMIN.value, _l("Admin: works all queues, and configures")),
+)
+
+
+class StaffForm(EditForm):
+    """What can be entered for a member of staff, besides permissions in groups."""
+
+    first_name = text(_l("First name"))
+    last_name = text(_l("Last name"))
+    login = text(_l("Login"), starred=True)
+    email = text(_l("E-mail"), starred=True)
+    role = RadioField(_l("Role"), choices=_ROLES, default=Role.AGENT)
+    valid = ValidField(_l("Valid"))
+
+    def values(self, groups: Mapping[str, Permission]) -> StaffValues:
+        """Return what was entered."""
+        return StaffValues(
+            login=self.login.data,
+            email=self.email.data,
+            role=Role(self.role.data),
+            first_name=self.first_name.data,
+            last_name=self.last_name.data,
+            valid=self.valid.data,
+            groups=groups,
+        )
+
+
+@area.get("")
+def index() -> str:
+    """List the staff."""
+    statement = select(Staff).order_by(Staff.login_key).options(selectinload(Staff.permissions))
+    names = dict(reading().execute(select(Group.id, Group.name)).all())
+    return render_template(
+        "admin/staff_list.html", everybody=reading().scalars(statement).all(), names=names
+    )
+
+
+@area.route("/new", methods=["GET", "POST"])
+def new() -> Response:
+    """Show the form of a new member of staff, and create it with a one-time password."""
+    form = StaffForm()
+    groups = _groups(reading())
+    chosen = _chosen(groups, {})
+    if form.validate_on_submit():
+        done = form.attempt(_create, form, _permissions(chosen))
+        if done is not None:
+            return done
+    return form.answer(
+        "admin/staff.html", member=None, chosen=chosen, choices=choices(), groups=groups
+    )
+
+
+@area.route("/<int:object_id>", methods=["GET", "POST"])
+def edit(object_id: int) -> Response:
+    """Show a member of staff, and change it."""
+    session = reading()
+    member = stored(session, Staff, object_id)
+    values = staff_values(member)
+    groups = _groups(session)
+    chosen = _chosen(groups, values.groups)
+    form = StaffForm(obj=values)
+    if not form.is_submitted():
+        form.read_now(session, KIND, member)
+    elif form.validate():
+        permissions = _permissions(chosen)
+        done = form.attempt(_change, form, object_id, permissions)
+        if done is not None:
+            return done
+        if form.is_stale:
+            form.show_others(KIND, Staff, object_id, staff_values, form.values(permissions))
+    return form.answer(
+        "admin/staff.html",
+        member=stored(reading(), Staff, object_id),
+        chosen=chosen,
+        choices=choices(),
+        groups=groups,
+    )
+
+
+@area.route("/<int:object_id>/password", methods=["GET", "POST"])
+def password(object_id: int) -> Response | str:
+    """Give a member of staff a new one-time password."""
+    member = stored(reading(), Staff, object_id)
+    if request.method == "POST":
+        made_up = new_one_time_password()
+        hashed = hash_password(made_up)  # slow: before the transaction
+        session = writing()
+        member = session.get_one(Staff, object_id, with_for_update=True)
+        set_password(session, the_viewer().actor, member, hashed, one_time=True)
+        back = url_for(".edit", object_id=object_id)
+        return shown_once(member, made_up, back, is_new=False)
+    return render_template("admin/staff_password.html", member=member)
+
+
+@area.get("/<int:object_id>/history")
+def history(object_id: int) -> str:
+    """Show what was changed of a member of staff."""
+    session = reading()
+    member = stored(session, Staff, object_id)
+    page = request.args.get("page")
+    return render_template(
+        "admin/staff_history.html",
+        member=member,
+        page=history_of(session, KIND, object_id, cursor=page, limit=25),
+    )
+
+
+def _create(form: StaffForm, permissions: Mapping[str, Permission]) -> Response:
+    made_up = new_one_time_password()
+    hashed = hash_password(made_up)  # slow: before the transaction
+    session, actor = writing(), the_viewer().actor
+    member = save_staff(session, actor, form.values(permissions))
+    set_password(session, actor, member, hashed, one_time=True)
+    return shown_once(member, made_up, url_for(".edit", object_id=member.id), is_new=True)
+
+
+def _change(form: StaffForm, object_id: int, permissions: Mapping[str, Permission]) -> Response:
+    session = writing()
+    member = stored(session, Staff, object_id)
+    save_staff(session, the_viewer().actor, form.values(permissions), member, form.version_read)
+    flash(_("Saved."))
+    return redirect(url_for(".edit", object_id=object_id), 303)
+
+
+def _groups(session: Session) -> Sequence[Group]:
+    return session.scalars(select(Group).order_by(Group.name)).all()
+
+
+def _chosen(groups: Sequence[Group], current: Mapping[str, Permission]) -> dict[str, str]:
+    """Return what each group's select shows, by the group's name: typed, else stored."""
+    known = {value for value, _text in choices()}
+    chosen = {}
+    for group in groups:
+        value = request.form.get(f"group.{group.id}", current.get(group.name, NONE))
+        if value not in known:
+            abort(400)
+        chosen[group.name] = value
+    return chosen
+
+
+def _permissions(chosen: Mapping[str, str]) -> dict[str, Permission]:
+    return {name: Permission(value) for name, value in chosen.items() if value != NONE}

@@ -1,0 +1,101 @@
+// What makes the pages of admins quicker; all of them work without it.
+//   <form data-matrix>            a changed cell is saved at once; data-matrix-save is not needed then
+//   <div data-cell>               one cell, replaced by how it is stored now
+//   <p data-matrix-status>        says what was saved
+//   <input data-suggest="URL">    fills the datalist of the input as somebody types
+//   <button data-copy="SELECTOR"> copies the value of a field
+{
+  // Cells of permissions. The form may be replaced by the search, so the page listens.
+  const status = document.querySelector("[data-matrix-status]");
+
+  const tell = (text, isBad = false) => {
+    status.textContent = text;
+    status.classList.toggle("is-bad", isBad);
+  };
+
+  const parse = async (answer) =>
+    new DOMParser().parseFromString(await answer.text(), "text/html");
+
+  const save = async (form, select) => {
+    const cell = select.closest("[data-cell]");
+    const body = new URLSearchParams([
+      ["csrf_token", form.elements.csrf_token.value],
+      [select.name, select.value],
+    ]);
+    select.disabled = true;
+    let page;
+    try {
+      const answer = await fetch(form.action, {
+        method: "POST",
+        body,
+        headers: { "X-Schalter-Cell": "1" },
+      });
+      page = await parse(answer);
+    } catch {
+      select.disabled = false;
+      form.requestSubmit(); // the browser can say better what is wrong with the connection
+      return;
+    }
+    const saved = page.querySelector("[data-cell]:only-of-type");
+    const sentence = page.querySelector("[data-saved]");
+    if (saved && sentence) {
+      const fresh = document.adoptNode(saved);
+      cell.replaceWith(fresh);
+      fresh.querySelector("select").focus();
+      tell(sentence.textContent.trim());
+      return;
+    }
+    // Somebody else was faster, a question comes first, or one is signed out: show that page.
+    select.disabled = false;
+    form.requestSubmit();
+  };
+
+  document.addEventListener("change", (event) => {
+    const form = event.target.form;
+    if (form && "matrix" in form.dataset && event.target.matches(".cell-choice")) {
+      save(form, event.target);
+    }
+  });
+
+  const hideSave = () => {
+    for (const row of document.querySelectorAll("[data-matrix-save]")) row.hidden = true;
+  };
+  document.addEventListener("rows-changed", hideSave);
+  hideSave();
+
+  // The look of a choice that is not saved yet.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches(".cell-choice")) event.target.dataset.chosen = event.target.value;
+  });
+
+  // Suggestions of Kunden#
+  const WAIT = 200; // ms after the last key
+  for (const input of document.querySelectorAll("[data-suggest]")) {
+    let timer = 0;
+    const suggest = async () => {
+      const url = new URL(input.dataset.suggest, location.href);
+      url.searchParams.set("q", input.value);
+      try {
+        const answer = await fetch(url);
+        const list = (await parse(answer)).querySelector("datalist");
+        if (answer.ok && list) input.list.replaceChildren(...document.adoptNode(list).children);
+      } catch {
+        // Suggestions only help; typing goes on without them.
+      }
+    };
+    input.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(suggest, WAIT);
+    });
+  }
+
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    const field = document.querySelector(button.dataset.copy);
+    button.hidden = !navigator.clipboard;
+    button.addEventListener("click", async () => {
+      field.select();
+      await navigator.clipboard.writeText(field.value);
+      button.querySelector("span").textContent = button.dataset.copied;
+    });
+  }
+}
