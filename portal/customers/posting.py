@@ -39,8 +39,7 @@ class MessageForm(Form):
 
     def prepare_nonce(self) -> None:
         """Give a form that is shown a nonce, and replace one that is not ours."""
-        if not _NONCE.fullmatch(self.nonce.data or ""):
-            self.nonce.data = secrets.token_urlsafe(NONCE_BYTES)
+        self.nonce.data = self._own_nonce()
 
     def uploads(self) -> list[Upload]:
         """Return the files that came. Raises ``Invalid`` beyond the limits of the settings."""
@@ -67,8 +66,12 @@ class MessageForm(Form):
         Who goes back, changes the text and sends it again means another message.
         """
         names = [file.filename or "" for file in uploaded(self.files)]
-        parts = (self.nonce.data, self.text.data, *more, *names)
+        parts = (self._own_nonce(), self.text.data, *more, *names)
         return hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()
+
+    def _own_nonce(self) -> str:
+        given = self.nonce.data or ""
+        return given if _NONCE.fullmatch(given) else secrets.token_urlsafe(NONCE_BYTES)
 
 
 def files_allowed(limit: int) -> str:

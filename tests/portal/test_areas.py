@@ -1,10 +1,18 @@
 """Who may open which page: a walk over every page as everybody."""
 
+from pathlib import Path
+
 import pytest
 from werkzeug.routing import Rule
 
-from portal.areas import OPEN_ENDPOINTS, Audience, audience_of
-from tests.support.portal import RunningPortal, token_of
+from core.db import Database
+from portal.areas import (
+    OPEN_ENDPOINTS,
+    Audience,
+    audience_of,
+    check_every_page_has_an_audience,
+)
+from tests.support.portal import RunningPortal, make_app, token_of
 
 PEOPLE = (None, "anna", "carol", "jonas", "ada")
 SIGN_IN, STAFF_SIGN_IN, MISSING, DENIED, ALLOWED = "sign-in", "staff", "missing", "denied", "yes"
@@ -83,12 +91,12 @@ def test_every_form_is_accepted_from_its_audience_only(
     assert not wrong, "\n".join(wrong)
 
 
-def test_a_page_outside_every_area_is_refused_at_the_start(pages: RunningPortal) -> None:
-    app = pages.app
-    app._got_first_request = False
+def test_a_page_outside_every_area_is_refused(sqlite_database: Database, tmp_path: Path) -> None:
+    app = make_app(sqlite_database, tmp_path)
+    check_every_page_has_an_audience(app)
     app.add_url_rule("/forgotten", "forgotten", lambda: "open to everybody")
-    with app.app_context(), pytest.raises(RuntimeError, match="forgotten"):
-        audience_of("forgotten")
+    with pytest.raises(RuntimeError, match="forgotten"):
+        check_every_page_has_an_audience(app)
 
 
 def audience_in(pages: RunningPortal, rule: Rule) -> Audience:

@@ -53,6 +53,8 @@ from core.models import (
 from core.secret_key import ensure_secret_key
 from core.words import Author, Permission, Protocol, Role, TicketState
 from portal.app import Portal, create_app
+from portal.database import set_database
+from portal.limits import limiter
 
 PASSWORD = "correct horse battery"
 STAFF = ("jonas", "ada")
@@ -187,24 +189,24 @@ def staff(session: Session, login: str) -> Staff:
 
 
 @pytest.fixture
-def pages(sqlite_database: Database, tmp_path: Path) -> RunningPortal:
+def pages(sqlite_database: Database, shared_app: Portal) -> RunningPortal:
     """The pages without a server, for tests that need no browser."""
     fill(sqlite_database)
-    return RunningPortal("", sqlite_database, make_app(sqlite_database, tmp_path))
+    return RunningPortal("", sqlite_database, use(shared_app, sqlite_database))
 
 
 @pytest.fixture
-def pages_everywhere(database: Database, tmp_path: Path) -> RunningPortal:
+def pages_everywhere(database: Database, shared_app: Portal) -> RunningPortal:
     """``pages`` on each database system in turn."""
     fill(database)
-    return RunningPortal("", database, make_app(database, tmp_path))
+    return RunningPortal("", database, use(shared_app, database))
 
 
 @pytest.fixture
-def portal(sqlite_database: Database, tmp_path: Path) -> Iterator[RunningPortal]:
+def portal(sqlite_database: Database, shared_app: Portal) -> Iterator[RunningPortal]:
     """The pages, served on a free port, with the organisation of this module."""
     fill(sqlite_database)
-    app = make_app(sqlite_database, tmp_path)
+    app = use(shared_app, sqlite_database)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = Thread(target=server.serve_forever, name="portal", daemon=True)
     thread.start()
@@ -221,7 +223,7 @@ def sign_in(portal: RunningPortal) -> SignIn:
 
 
 def make_app(database: Database, folder: Path, public_url: str = "") -> Portal:
-    """Return the application on a database, with a secret key of its own."""
+    """Return a new application on a database, with a secret key of its own in a folder."""
     key = str(folder / "secret.key")
     ensure_secret_key(key)
     return create_app(
@@ -232,6 +234,21 @@ def make_app(database: Database, folder: Path, public_url: str = "") -> Portal:
         ),
         database,
     )
+
+
+@pytest.fixture(scope="session")
+def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Portal:
+    """The application of most tests: its templates are compiled once, its database changes."""
+    folder = tmp_path_factory.mktemp("portal")
+    return make_app(Database(f"sqlite:///{folder}/never-opened.db"), folder)
+
+
+def use(app: Portal, database: Database) -> Portal:
+    """Let the shared application work on the database of a test."""
+    with app.app_context():
+        set_database(database)
+    limiter.reset()
+    return app
 
 
 def fill(database: Database) -> None:
