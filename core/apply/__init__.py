@@ -1,0 +1,1 @@
+"""``schalter apply``: bring an organisation to what a file says."""

@@ -1,0 +1,126 @@
+"""The worker as a program: ``python -m core.worker``, what is to be done from time to time.
+
+Each task is one small transaction, so that a writer never waits long for it. Several workers may
+run on PostgreSQL: each task takes only rows that nobody else has, or deletes what is due anyway.
+While the database is away the worker keeps trying.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from core.accounts import sessions, throttle
+from core.accounts.customer_users import return_to_valid
+from core.config import load_config
+from core.db import Database
+from core.errors import SchalterError
+from core.logs import set_up_logging
+from core.migrate import check_revision
+from core.settings import load_settings
+from core.signals import StopSignals
+
+RETRY_SECONDS = 10.0  # after a task failed
+
+log = logging.getLogger("worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something to do every so many seconds; ``run`` returns what is worth a line in the log."""
+
+    name: str
+    every: float
+    run: Callable[[Session], str]
+
+
+def _return_to_valid(session: Session) -> str:
+    logins = [account.login for account in return_to_valid(session)]
+    return f"valid again: {', '.join(logins)}" if logins else ""
+
+
+def _remove_expired_sessions(session: Session) -> str:
+    removed = sessions.remove_expired(session, load_settings(session))
+    return f"{removed} web sessions have ended" if removed else ""
+
+
+def _forget_failed_sign_ins(session: Session) -> str:
+    throttle.remove_forgotten(session)
+    return ""
+
+
+TASKS = (
+    Task("return-to-valid", 60.0, _return_to_valid),
+    Task("remove-expired-sessions", 300.0, _remove_expired_sessions),
+    Task("forget-failed-sign-ins", 300.0, _forget_failed_sign_ins),
+)
+
+
+class Worker:
+    """Runs tasks when they are due; ``clock`` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        database: Database,
+        tasks: Iterable[Task] = TASKS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._due = {task: clock() for task in tasks}
+        self._failing: set[Task] = set()
+
+    def run_due(self) -> float:
+        """Run every task that is due; return the seconds until the next one is."""
+        for task, due in self._due.items():
+            if due <= self._clock():
+                succeeded = self._run(task)
+                self._due[task] = self._clock() + (task.every if succeeded else RETRY_SECONDS)
+        return max(min(self._due.values()) - self._clock(), 0.0)
+
+    def _run(self, task: Task) -> bool:
+        """Run a task in a transaction of its own; say once when it begins to fail, and ends to."""
+        try:
+            with self._database.write() as session:
+                done = task.run(session)
+        except DBAPIError as error:
+            if task not in self._failing:
+                self._failing.add(task)
+                log.warning("%s: the database fails: %s", task.name, type(error.orig).__name__)
+            return False
+        except Exception:  # a defect in one task must not keep the others from running
+            log.exception("%s failed", task.name)
+            return False
+        if task in self._failing:
+            self._failing.discard(task)
+            log.info("%s: the database answers again", task.name)
+        if done:
+            log.info("%s: %s", task.name, done)
+        return True
+
+
+def main() -> int:
+    """Work until told to stop; return the exit status: 0 stopped, 1 could not start."""
+    set_up_logging("worker")
+    with StopSignals() as signals:
+        try:
+            database = Database(load_config().database.url)
+            check_revision(database)
+        except SchalterError as error:
+            print(f"schalter worker: {error}", file=sys.stderr)  # noqa: T201 - why it ends
+            return 1
+        log.info("started")
+        worker = Worker(database)
+        while not signals.wait(worker.run_due()):
+            pass
+        database.dispose()
+    log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
