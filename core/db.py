@@ -30,6 +30,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from core.errors import DatabaseUnavailable
 from core.models import Base
 
+BACKENDS = ("sqlite", "postgresql")
 BUSY_TIMEOUT_MS = 10_000
 SQLITE_CACHE_KIB = 64 * 1024
 
@@ -47,8 +48,12 @@ class Database:
             if self.url.drivername == "postgresql":
                 self.url = self.url.set(drivername="postgresql+psycopg")
             self.backend = self.url.get_backend_name()
+            if self.backend not in BACKENDS:
+                raise ArgumentError(f"{self.backend} is neither sqlite nor postgresql")
             self.reader, self.writer = self._engines(pool_size)
-        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        except OSError as error:  # the folder of the file cannot be made
+            raise DatabaseUnavailable(f"database {self.address}: {error.strerror}") from None
+        except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
             raise DatabaseUnavailable(f"database.url: {error}") from None
         self._read_sessions = sessionmaker(self.reader, expire_on_commit=False, autoflush=False)
         self._write_sessions = sessionmaker(self.writer, expire_on_commit=False)
