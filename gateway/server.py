@@ -51,7 +51,7 @@ class Gateway:
         )
         relays = [ipaddress.ip_network(text, strict=False) for text in config.smtp.trusted_relays]
         self._connections = Connections(self._limits, relays)
-        self._sessions: set[Session] = set()
+        self.sessions: set[Session] = set()
         self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
@@ -69,12 +69,12 @@ class Gateway:
         """Take no new mail, finish what is on its way, and return when all is committed."""
         for server in self._servers:
             server.close()
-        for session in list(self._sessions):
+        for session in list(self.sessions):
             session.stop()
         deadline = asyncio.get_running_loop().time() + self._limits.shutdown_seconds
-        while self._sessions and asyncio.get_running_loop().time() < deadline:
+        while self.sessions and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.02)
-        for session in list(self._sessions):
+        for session in list(self.sessions):
             session.cut(SHUTTING_DOWN)
         await asyncio.to_thread(self._writer.stop)
         self._remove_socket_file()
@@ -82,13 +82,13 @@ class Gateway:
     def _session_maker(self, kind: type[Session]) -> MakeSession:
         def make(client: Client) -> Session:
             session = kind(self._service, client, self._ended)
-            self._sessions.add(session)
+            self.sessions.add(session)
             return session
 
         return make
 
     def _ended(self, session: Session) -> None:
-        self._sessions.discard(session)
+        self.sessions.discard(session)
         self._connections.release(session.client)
 
     def _remove_socket_file(self) -> None:

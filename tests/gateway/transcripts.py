@@ -75,6 +75,11 @@ class Conversation:
         line, _end, self._received = self._received.partition(b"\n")
         return line.removesuffix(b"\r").decode()
 
+    def line_after(self, data: bytes) -> str | None:
+        """Send bytes and return the next line of the server."""
+        self.send(data)
+        return self.line()
+
     def _expect(self, wanted: str) -> None:
         if wanted == "(silence)":
             got = self._line_within(SILENCE_SECONDS)
