@@ -11,6 +11,7 @@ import nh3
 from core.mail.css import clean_declarations, clean_sheet
 from core.mail.markup import Kind, tokens
 from core.mail.nesting import is_too_complex
+from core.mail.text import clean_text
 
 _TAGS = frozenset(
     [
@@ -140,7 +141,7 @@ def _clean(
             return clean_declarations(value) or None
         return value
 
-    return nh3.clean(
+    cleaned = nh3.clean(
         html,
         tags=set(tags),
         attributes=attributes,
@@ -150,6 +151,7 @@ def _clean(
         set_tag_attribute_values={"a": {"target": "_blank"}},  # the frame may not leave its page
         clean_content_tags=_WITHOUT_CONTENT,
     )
+    return clean_text(cleaned)  # of control characters that were written as references
 
 
 def _is_cid(source: str) -> bool:

@@ -82,12 +82,12 @@ class Message:
     @cached_property
     def to(self) -> tuple[str, ...]:
         """The To fields as they are shown."""
-        return tuple(map(self._shown, self._values(b"to")))
+        return tuple(filter(None, map(self._shown, self._values(b"to"))))
 
     @cached_property
     def cc(self) -> tuple[str, ...]:
         """The Cc fields as they are shown."""
-        return tuple(map(self._shown, self._values(b"cc")))
+        return tuple(filter(None, map(self._shown, self._values(b"cc"))))
 
     @cached_property
     def reply_to(self) -> str:
@@ -147,7 +147,13 @@ class Message:
         """What people read: the plain text, else text made from the HTML; at most 256 Ki."""
         if self.parse_error is not None or not self.parts:
             return clean_text(decode.decode_text(self.raw[: MAX_TEXT * 2], "utf-8"))[:MAX_TEXT]
-        return "\n".join(map(self._plain_text, self._views.text))[:MAX_TEXT]
+        found, size = [], 0
+        for number in self._views.text:
+            found.append(self._plain_text(number))
+            size += len(found[-1])
+            if size >= MAX_TEXT:
+                break
+        return "\n".join(found)[:MAX_TEXT]
 
     @property
     def has_html(self) -> bool:
@@ -183,7 +189,7 @@ class Message:
         return tuple(
             self._attachment(number, part)
             for number, part in enumerate(self.parts)
-            if number not in read and not part.is_multipart
+            if number not in read and not part.is_multipart and not self._is_left_empty(number)
         )
 
     @cached_property
@@ -194,7 +200,7 @@ class Message:
             found.append(_FROM_DEFECTS[self.from_.problem])
         if len(self._values(b"message-id")) > 1:
             found.append(N_("The mail has more than one Message-ID field."))
-        if self._values(b"date") and self.date is None:
+        if any(self._values(b"date")) and self.date is None:
             found.append(N_("The Date field cannot be read."))
         if any(len(value) == MAX_FIELD for _name, value in self._fields):
             found.append(N_("A header field was too long and is cut."))
@@ -265,6 +271,12 @@ class Message:
         part = self.parts[number]
         is_long = part.end - part.start > 200
         return part.content_type != _HTML and (is_long or bool(self._decoded(number).strip()))
+
+    def _is_left_empty(self, number: int) -> bool:
+        """Whether this is the text that a mailer leaves empty beside its HTML."""
+        if number == 0 or self.parts[number].content_type != b"text/plain":
+            return False
+        return self._is_body(number) and not self._is_written_plainly(number)
 
     def _is_body(self, number: int) -> bool:
         """Whether a part without parts is text to read: not offered as a file, and no resource."""
