@@ -4,5 +4,4 @@ pytest_plugins = [
     "tests.support.skips",
     "tests.support.databases",
     "tests.support.browser",
-    "tests.support.portal",
 ]
