@@ -158,7 +158,7 @@ def assign_to_account(
     if ticket.customer_user_id == account.id:
         return ticket
     before = ticket.customer_user.login if ticket.customer_user is not None else None
-    ticket.customer_user, ticket.customer = account, account.customer
+    ticket.customer_user_id, ticket.customer_id = account.id, account.customer_id
     if ticket.flag in _OF_UNKNOWN_SENDERS:
         ticket.flag = None
     _saved(
@@ -324,6 +324,8 @@ def _saved(
 ) -> None:
     ticket.changed_at = now()
     ticket.version += 1
+    session.flush()  # a page that shows the ticket next reads the new names
+    session.expire(ticket, ["queue", "owner", "customer", "customer_user"])
     audit.record(
         session, actor, action, "ticket", ticket.id, ticket.subject, dict(before), dict(after)
     )
