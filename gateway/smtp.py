@@ -284,12 +284,17 @@ class SmtpSession(Session):
         return min(self.limits.command_seconds, ends - self.loop.time())
 
     async def _refuse_flood(self) -> None:
-        """Answer and cut; what still comes is read for a moment, else the reply would be lost."""
+        """Answer and cut.
+
+        A little of what still comes is read first: a client that is busy sending sees the reply
+        only after its last byte, and never if the connection breaks before.
+        """
         await self._answer(replies.TOO_BIG)
+        still_read = self.service.max_message_bytes
         with suppress(TimeoutError):
             async with asyncio.timeout(self.limits.farewell_seconds):
-                while await self._reader.read(self.limits.line_bytes):
-                    pass
+                while still_read > 0 and (chunk := await self._reader.read(self.limits.line_bytes)):
+                    still_read -= len(chunk)
         self._writer.transport.abort()
         raise Farewell
 
