@@ -77,7 +77,7 @@ def cell_views(
     }
 
 
-def choices() -> Sequence[tuple[str, str]]:
+def cell_choices() -> Sequence[tuple[str, str]]:
     """Return what a cell can be, with the words for it."""
     return [(value, _(text)) for value, text in _CHOICES.items()]
 

@@ -17,7 +17,7 @@ from core.accounts.lists import CustomerUserFilter, count_customer_users, find_c
 from core.accounts.matrix import customer_user_cells, save_customer_user_cells
 from core.accounts.passwords import MIN_CHARACTERS, set_password
 from core.accounts.permissions import Subject, access_of, is_valid_account
-from core.accounts.preferences import MAX_TICKETS_PER_PAGE, MIN_TICKETS_PER_PAGE
+from core.accounts.preferences import MAX_TICKETS_PER_PAGE, MIN_TICKETS_PER_PAGE, Preferences
 from core.accounts.rights import QueueRight, queue_rights, through_text
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
@@ -26,7 +26,7 @@ from core.models import Customer, CustomerUser, Group
 from core.organisation import load_organisation
 from core.words import Validity
 from portal.account import PreferencesForm
-from portal.admin.cells import NEW, cell_views, choices, posted_changes
+from portal.admin.cells import NEW, cell_choices, cell_views, posted_changes
 from portal.admin.confirming import ask_first
 from portal.admin.customers import group_choices, known_numbers
 from portal.admin.forms import EditForm, LinesField, long_text, text
@@ -36,6 +36,7 @@ from portal.admin.passwords import FirstPasswordForm, PasswordForm, new_password
 from portal.admin.stored import id_of_request, stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
+from portal.forms import choices
 from portal.visitors import organisation, the_viewer
 
 KIND = "customer-user"
@@ -66,12 +67,12 @@ class CustomerUserForm(EditForm, PreferencesForm):
     valid = SelectField(_l("Valid"), default=Validity.VALID)
     invalid_until = DateField(_l("Invalid until"), [Optional()])
     invalid_reason = text(_l("Reason"))
-    notices = BooleanField(_l("Mail about new answers"), default=True)
+    notices = BooleanField(_l("Mail about new answers"))
 
     def offer(self) -> None:
         """Fill in what can be chosen here and now."""
         super().offer()
-        self.valid.choices = [(word.value, label(word)) for word in Validity]
+        self.valid.choices = choices((word.value, label(word)) for word in Validity)
 
     def values(self) -> CustomerUserValues:
         """Return what was entered."""
@@ -135,7 +136,7 @@ def index() -> str:
 @area.route("/new", methods=["GET", "POST"])
 def new() -> Response:
     """Show the form of a new customer user, and create it."""
-    form = NewCustomerUserForm()
+    form = NewCustomerUserForm(obj=Preferences())
     form.offer()
     if not form.is_submitted():
         form.customer_number.data = request.args.get("number", "")
@@ -279,7 +280,7 @@ def _context() -> dict[str, object]:
     session = reading()
     return {
         "always_groups": organisation().always_groups,
-        "choices": choices(),
+        "choices": cell_choices(),
         "groups": session.scalars(select(Group).order_by(Group.name)).all(),
         "least": MIN_TICKETS_PER_PAGE,
         "min_characters": MIN_CHARACTERS,

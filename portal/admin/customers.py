@@ -24,7 +24,7 @@ from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.models import Customer, Group
 from core.organisation import load_organisation
-from portal.admin.cells import NEW, cell_views, choices, posted_changes
+from portal.admin.cells import NEW, cell_choices, cell_views, posted_changes
 from portal.admin.confirming import ask_first
 from portal.admin.forms import EditForm, LinesField, ValidField, long_text, text
 from portal.admin.history import history_of
@@ -168,7 +168,8 @@ def known_numbers(session: Session, query: str) -> Sequence[Customer]:
 
 def group_choices(session: Session) -> list[tuple[int, str]]:
     """Return the groups to choose from in a filter."""
-    return list(session.execute(select(Group.id, Group.name).order_by(Group.name)).tuples())
+    rows = session.execute(select(Group.id, Group.name).order_by(Group.name))
+    return [(group_id, name) for group_id, name in rows]
 
 
 def filter_of_request() -> CustomerFilter:
@@ -213,6 +214,6 @@ def _context(session: Session) -> dict[str, object]:
     """Return what both forms show besides the customer."""
     return {
         "always_groups": organisation().always_groups,
-        "choices": choices(),
+        "choices": cell_choices(),
         "groups": session.scalars(select(Group).order_by(Group.name)).all(),
     }

@@ -27,7 +27,7 @@ from core.models import AuditEvent, Customer, CustomerUser, Group, Queue, Staff
 from portal.admin.history import Entry, entry_of, events_since, newest_event, page_of
 from portal.admin.stored import stored
 from portal.database import finish_writing, reading
-from portal.forms import Form
+from portal.forms import Form, choices
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance as Values
@@ -79,8 +79,8 @@ class ValidField(SelectField):  # type: ignore[misc]  # WTForms has no types
     """*Gültig* of what is valid or not; its data is true or false."""
 
     def __init__(self, label: LazyProxy, **options: Any) -> None:
-        choices = [("valid", _l("valid")), ("invalid", _l("invalid"))]
-        super().__init__(label, choices=choices, coerce=_is_valid_word, default=True, **options)
+        words = choices([("valid", _l("valid")), ("invalid", _l("invalid"))])
+        super().__init__(label, choices=words, coerce=_is_valid_word, default=True, **options)
         self.type = "SelectField"  # by which the macro of fields knows its look
 
 

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from core.audit_log import AuditFilter, audit_events
 from core.i18n import N_
 from core.i18n import gettext as _
-from core.labels import label
-from core.models import AuditEvent
+from core.labels import label, reason_label
+from core.models import AuditEvent, ticket_number
 from core.paging import Page
 from core.words import (
     ActorKind,
@@ -20,6 +20,7 @@ from core.words import (
     ForbiddenRule,
     HeldState,
     Permission,
+    Priority,
     Role,
     SenderPolicy,
     StrangersRule,
@@ -51,6 +52,12 @@ ACTIONS: Mapping[str, str] = {
     "sessions-ended": N_("sessions ended"),
     "released": N_("released"),
     "discarded": N_("discarded"),
+    "read": N_("read"),
+    "article-added": N_("message added"),
+    "noted": N_("internal note added"),
+    "assigned": N_("assigned"),
+    "linked": N_("linked"),
+    "unlinked": N_("link removed"),
 }
 ACTOR_KINDS: Mapping[ActorKind, str] = {
     ActorKind.STAFF: N_("Staff"),
@@ -66,6 +73,7 @@ FIELDS: Mapping[str, str] = {
     "customer_group_always_groups": N_("Groups for everybody"),
     "customer_group_support": N_("Customer groups"),
     "customer_number": N_("Kunden#"),
+    "customer_user": N_("Customer user"),
     "domains": N_("Mail domains"),
     "email": N_("E-mail"),
     "failed_attempts": N_("Failed attempts before"),
@@ -75,6 +83,7 @@ FIELDS: Mapping[str, str] = {
     "forbidden": N_("Mail of customers who may not write here"),
     "group": N_("Group"),
     "groups": N_("Permissions"),
+    "held": N_("Held mail"),
     "invalid_reason": N_("Reason"),
     "invalid_until": N_("Invalid until"),
     "language": N_("Language"),
@@ -88,19 +97,25 @@ FIELDS: Mapping[str, str] = {
     "number_headers": N_("Header fields with a Kunden#"),
     "number_labels": N_("Words before a Kunden#"),
     "organisation_name": N_("Name of the organisation"),
+    "owner_id": N_("Owner"),
     "phone": N_("Phone"),
     "postcode": N_("Postcode"),
+    "priority": N_("Priority"),
     "purpose": N_("Purpose"),
+    "queue_id": N_("Queue"),
+    "reason": N_("Reason"),
     "role": N_("Role"),
     "sees_customer_tickets": N_("Sees all tickets of the customer"),
     "sender_policy": N_("Trust in senders"),
     "session_hours": N_("Longest session"),
     "session_idle_minutes": N_("Session ends when idle for"),
     "share_address": N_("Share addresses"),
+    "state": N_("State"),
     "strangers": N_("Mail of unknown senders"),
     "street": N_("Street"),
     "support_contact": N_("Contact of the support"),
     "theme": N_("Appearance"),
+    "ticket": N_("Ticket"),
     "tickets_per_page": N_("Tickets per page"),
     "time_zone": N_("Time zone"),
     "title": N_("Title"),
@@ -108,11 +123,14 @@ FIELDS: Mapping[str, str] = {
     "upload_max_files": N_("Files in a message"),
     "url": N_("Web page"),
     "valid": N_("Valid"),
+    "why": N_("Reason"),
 }
+_INTERNAL = frozenset({"article"})  # ids that say nothing to people
 _WORDS: Mapping[str, type[StrEnum]] = {
     "follow_up": FollowUp,
     "forbidden": ForbiddenRule,
     "held": HeldState,
+    "priority": Priority,
     "role": Role,
     "sender_policy": SenderPolicy,
     "state": TicketState,
@@ -162,11 +180,16 @@ def entry_of(event: AuditEvent) -> Entry:
 
 
 def page_of(object_kind: str, object_id: int | None) -> str:
-    """Return the address of the admin page of a thing, "" where there is none."""
+    """Return the address of the page of a thing, "" where there is none."""
     if object_kind == "settings":
         return url_for("admin_settings.show")
-    endpoint = _PAGES.get(object_kind)
-    return url_for(endpoint, object_id=object_id) if endpoint and object_id is not None else ""
+    if object_id is None:
+        return ""
+    if object_kind == "ticket":
+        return url_for("staff_tickets.by_number", number=ticket_number(object_id))
+    if object_kind == "held-mail":
+        return url_for("staff_held.show", delivery_id=object_id)
+    return url_for(_PAGES[object_kind], object_id=object_id) if object_kind in _PAGES else ""
 
 
 def history_of(
@@ -200,6 +223,8 @@ def events_since(
 def _changes(event: AuditEvent) -> Iterator[Change]:
     before, after = event.before or {}, event.after or {}
     for key in dict.fromkeys((*after, *before)):
+        if key in _INTERNAL:
+            continue
         name = _(FIELDS.get(key, key))
         old, new = before.get(key), after.get(key)
         if isinstance(old, dict) or isinstance(new, dict):
@@ -249,6 +274,7 @@ def _theme(value: str) -> str:
 
 
 _SHOWN: Mapping[str, Callable[[str], str]] = {
+    "reason": reason_label,
     "language": lambda value: LANGUAGE_NAMES.get(value, value),
     "theme": _theme,
 }

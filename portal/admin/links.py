@@ -8,7 +8,8 @@ TICKETS = "staff_tickets.index"
 
 
 def tickets_url(of_what: str, object_id: int) -> str:
-    """Return the address of the staff's list of tickets, narrowed down to those of one thing."""
+    """Return the address of the list of tickets of one thing, open and closed ones."""
     if TICKETS not in current_app.view_functions:
         return ""
-    return f"{url_for(TICKETS)}?{urlencode({of_what: object_id})}"
+    parameters = {of_what: object_id, "state": "all"}
+    return f"{url_for(TICKETS)}?{urlencode(parameters)}"

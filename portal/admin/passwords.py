@@ -13,7 +13,7 @@ from wtforms import PasswordField, RadioField
 from core.accounts.account import Account
 from core.accounts.passwords import check_password_rules, hash_password, new_one_time_password
 from core.i18n import lazy_gettext as _l
-from portal.forms import Form
+from portal.forms import Form, choices
 
 MADE_UP, CHOSEN, LATER = "made-up", "chosen", "later"
 _WAYS = (
@@ -25,7 +25,7 @@ _WAYS = (
 class PasswordForm(Form):
     """How an account gets its password."""
 
-    password_way = RadioField(_l("Password"), choices=_WAYS, default=MADE_UP)
+    password_way = RadioField(_l("Password"), choices=choices(_WAYS), default=MADE_UP)
     password = PasswordField(_l("Chosen password"))
 
 
@@ -34,7 +34,7 @@ class FirstPasswordForm(PasswordForm):
 
     password_way = RadioField(
         _l("Password"),
-        choices=(*_WAYS, (LATER, _l("None yet: mail only, no sign-in"))),
+        choices=choices([*_WAYS, (LATER, _l("None yet: mail only, no sign-in"))]),
         default=MADE_UP,
     )
 

@@ -39,7 +39,7 @@ from core.models import Customer, CustomerUser, Group
 from core.organisation import Organisation, load_organisation
 from core.words import Validity
 from portal.admin import customer_users, customers
-from portal.admin.cells import cell_view, choices, posted_changes
+from portal.admin.cells import cell_choices, cell_view, posted_changes
 from portal.admin.confirming import ask_first
 from portal.admin.stored import id_of_request, stored
 from portal.areas import Area, Audience
@@ -176,7 +176,7 @@ def _one_cell(table: _Table[Holder], session: Session, change: CellChange) -> Re
     name = stored(session, Group, change.group_id).name
     page = render_template(
         "admin/cell.html",
-        choices=choices(),
+        choices=cell_choices(),
         group_name=name,
         holder_name=holder.name,
         label_text=f"{holder.name}, {name}",
@@ -203,7 +203,7 @@ def _page(table: _Table[Holder], problem: str = "") -> Response:
     page = render_template(
         "admin/permissions.html",
         always_groups=here.always_groups,
-        choices=choices(),
+        choices=cell_choices(),
         chosen=chosen if columns else None,
         columns=columns,
         count=found.count,

@@ -22,6 +22,7 @@ from portal.admin.links import tickets_url
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
+from portal.forms import choices
 from portal.visitors import organisation, the_viewer
 
 area = Area("admin_queues", __name__, Audience.ADMIN, "/admin/queues")
@@ -46,13 +47,15 @@ class QueueForm(EditForm):
     def offer(self, session: Session, current: Queue | None) -> None:
         """Fill in what can be chosen here and now."""
         groups = session.scalars(select(Group).order_by(Group.name))
-        self.group.choices = [("", _("Please choose")), *((g.name, g.name) for g in groups)]
+        self.group.choices = choices(
+            [("", _("Please choose")), *((g.name, g.name) for g in groups)]
+        )
         names = session.scalars(select(Queue.name).order_by(Queue.name))
         others = [name for name in names if current is None or name != current.name]
-        self.fallback_queue.choices = [("", _("Please choose")), *((n, n) for n in others)]
-        self.follow_up.choices = [(word.value, label(word)) for word in FollowUp]
-        self.forbidden.choices = [(word.value, label(word)) for word in ForbiddenRule]
-        self.strangers.choices = [(word.value, label(word)) for word in StrangersRule]
+        self.fallback_queue.choices = choices([("", _("Please choose")), *((n, n) for n in others)])
+        self.follow_up.choices = choices([(word.value, label(word)) for word in FollowUp])
+        self.forbidden.choices = choices([(word.value, label(word)) for word in ForbiddenRule])
+        self.strangers.choices = choices([(word.value, label(word)) for word in StrangersRule])
 
     def values(self) -> QueueValues:
         """Return what was entered."""

@@ -38,7 +38,7 @@ from portal.admin.history import entry_of, events_since, history_of, newest_even
 from portal.areas import Area, Audience
 from portal.database import finish_writing, reading, writing
 from portal.formats import file_size
-from portal.forms import REQUIRED
+from portal.forms import REQUIRED, choices
 from portal.visitors import the_viewer
 from portal.vocabulary import LANGUAGE_NAMES
 
@@ -92,11 +92,11 @@ class SettingsForm(EditForm):
     def offer(self, known: Sequence[str], chosen: Sequence[str]) -> None:
         """Fill in what can be chosen here and now; a name without a group stays visible."""
         names = [*known, *(name for name in chosen if name not in known)]
-        self.customer_group_always_groups.choices = [(name, name) for name in names]
-        self.language.choices = list(LANGUAGE_NAMES.items())
+        self.customer_group_always_groups.choices = choices([(name, name) for name in names])
+        self.language.choices = choices(LANGUAGE_NAMES.items())
         zones = sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
-        self.time_zone.choices = [(zone, zone.replace("_", " ")) for zone in zones]
-        self.sender_policy.choices = [(word.value, label(word)) for word in SenderPolicy]
+        self.time_zone.choices = choices([(zone, zone.replace("_", " ")) for zone in zones])
+        self.sender_policy.choices = choices([(word.value, label(word)) for word in SenderPolicy])
 
     def typed(self) -> dict[str, Any]:
         """Return every setting as it stands in the form, in the form of JSON."""

@@ -14,13 +14,14 @@ from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.models import Group, Staff
 from core.words import Permission, Role
-from portal.admin.cells import NONE, choices
+from portal.admin.cells import NONE, cell_choices
 from portal.admin.forms import EditForm, ValidField, text
 from portal.admin.history import history_of
 from portal.admin.passwords import shown_once
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
+from portal.forms import choices
 from portal.visitors import the_viewer
 
 KIND = "staff"
@@ -40,7 +41,7 @@ class StaffForm(EditForm):
     last_name = text(_l("Last name"))
     login = text(_l("Login"), starred=True)
     email = text(_l("E-mail"), starred=True)
-    role = RadioField(_l("Role"), choices=_ROLES, default=Role.AGENT)
+    role = RadioField(_l("Role"), choices=choices(_ROLES), default=Role.AGENT)
     valid = ValidField(_l("Valid"))
 
     def values(self, groups: Mapping[str, Permission]) -> StaffValues:
@@ -77,7 +78,7 @@ def new() -> Response:
         if done is not None:
             return done
     return form.answer(
-        "admin/staff.html", member=None, chosen=chosen, choices=choices(), groups=groups
+        "admin/staff.html", member=None, chosen=chosen, choices=cell_choices(), groups=groups
     )
 
 
@@ -103,7 +104,7 @@ def edit(object_id: int) -> Response:
         "admin/staff.html",
         member=stored(reading(), Staff, object_id),
         chosen=chosen,
-        choices=choices(),
+        choices=cell_choices(),
         groups=groups,
     )
 
@@ -159,7 +160,7 @@ def _groups(session: Session) -> Sequence[Group]:
 
 def _chosen(groups: Sequence[Group], current: Mapping[str, Permission]) -> dict[str, str]:
     """Return what each group's select shows, by the group's name: typed, else stored."""
-    known = {value for value, _text in choices()}
+    known = {value for value, _text in cell_choices()}
     chosen = {}
     for group in groups:
         value = request.form.get(f"group.{group.id}", current.get(group.name, NONE))

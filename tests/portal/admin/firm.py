@@ -4,7 +4,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.accounts.customer_users import CustomerUserValues, save_customer_user
-from core.accounts.customers import CustomerValues, save_customer
+from core.accounts.customers import (
+    CustomerValues,
+    customer_user_search_text,
+    save_customer,
+)
 from core.accounts.groups import GroupValues, save_group
 from core.accounts.matrix import (
     customer_changes,
@@ -13,6 +17,7 @@ from core.accounts.matrix import (
     save_customer_user_cells,
 )
 from core.accounts.queues import QueueValues, save_queue
+from core.accounts.search_text import searchable, sort_key
 from core.audit import Actor
 from core.models import Customer, CustomerUser, Group
 from core.words import ActorKind, ForbiddenRule, Permission, StrangersRule, Validity
@@ -93,6 +98,16 @@ def add_firm(session: Session) -> None:
     for first_name, last_name, number in PEOPLE:
         save_customer_user(session, SETUP, _account(first_name, last_name, number))
     _permit(session)
+
+
+def make_findable(session: Session) -> None:
+    """Give what ``tests.support.portal`` has stored the texts of lists and searches."""
+    for customer in session.scalars(select(Customer)):
+        customer.search_text = searchable(customer.number, customer.name)
+        customer.sort_key = sort_key(customer.name)
+    for account in session.scalars(select(CustomerUser)):
+        account.search_text = customer_user_search_text(account, account.customer)
+        account.sort_key = sort_key(account.last_name, account.first_name)
 
 
 def account_named(session: Session, login: str) -> CustomerUser:

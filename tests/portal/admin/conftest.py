@@ -1,0 +1,38 @@
+"""What tests of the admin pages start from."""
+
+import pytest
+
+from tests.portal.admin.browsing import Admin, admin_of
+from tests.portal.admin.firm import add_firm, make_findable
+from tests.support.portal import RunningPortal
+
+
+@pytest.fixture
+def pages(pages: RunningPortal) -> RunningPortal:
+    """The small organisation, its accounts ready for lists and searches."""
+    with pages.database.write() as session:
+        make_findable(session)
+    return pages
+
+
+@pytest.fixture
+def ada(pages: RunningPortal) -> Admin:
+    """An admin of the small organisation."""
+    return admin_of(pages)
+
+
+@pytest.fixture
+def firm(pages: RunningPortal) -> RunningPortal:
+    """The pages with an organisation as big as a real one."""
+    with pages.database.write() as session:
+        add_firm(session)
+    return pages
+
+
+@pytest.fixture
+def busy_portal(portal: RunningPortal) -> RunningPortal:
+    """The same served to a browser."""
+    with portal.database.write() as session:
+        make_findable(session)
+        add_firm(session)
+    return portal
