@@ -300,6 +300,28 @@ def test_the_earlier_of_two_rules_wins(first: rules.Rule, second: rules.Rule) ->
     assert rules.decide(both, swapped).steps[-1].rule == second.__name__
 
 
+def test_exclusive_pairs_are_exclusive() -> None:
+    """A pair is left out above only because nothing makes both of its rules answer."""
+    everything = [row[1] for row in TABLE]
+    everything += [trigger(facts) for trigger in TRIGGERS.values() for facts in everything]
+    assert set(pairwise(rules.RULES)) >= EXCLUSIVE
+    for first, second in EXCLUSIVE:
+        assert not [facts for facts in everything if first(facts) and second(facts)]
+
+
+@pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
+def test_the_table_notices_a_rule_that_is_missing(rule: rules.Rule) -> None:
+    left = tuple(other for other in rules.RULES if other is not rule)
+
+    def decided(facts: Facts) -> Outcome | None:
+        try:
+            return rules.decide(facts, left).outcome
+        except AssertionError:
+            return None
+
+    assert any(decided(facts) != expected for _what, facts, expected in TABLE)
+
+
 def test_a_refusal_never_tells_why() -> None:
     texts = {row[2].reply.text for row in TABLE if isinstance(row[2], Reject)}
     assert not any("anna" in text or "K-" in text or "Vertrieb" in text for text in texts)

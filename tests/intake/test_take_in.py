@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import event, func, select, text
+from sqlalchemy import event, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from core.db import Database
@@ -15,11 +15,14 @@ from core.models import (
     Attachment,
     AuditEvent,
     CustomerUser,
+    CustomerUserAddress,
     Delivery,
     Mail,
     RawMail,
+    Setting,
     Ticket,
     TicketLink,
+    ticket_number,
 )
 from core.words import DecisionKind, Flag, HeldState, TicketState
 from tests.intake.firm import a_firm
@@ -302,3 +305,121 @@ def test_statements_do_not_grow_with_the_batch(database: Database) -> None:
         event.remove(database.writer, "before_cursor_execute", note)
         counts.append(len(statements))
     assert counts[0] == counts[1]
+
+
+def test_control_characters_in_the_envelope_lose_no_mail(database: Database) -> None:
+    """The gateway refuses them (threat P12); what comes another way is kept, cleaned."""
+    a_firm(database, **OPEN)
+    incoming = a_mail(mail_from="a\0b\ud800@x.example")
+    envelope = replace(incoming.envelope, helo="x\0\r\ny\udfff")
+    receipt = taken(database, replace(incoming, envelope=envelope))[0]
+    assert receipt.recipients[0].decision is DecisionKind.OPEN_TICKET
+    with database.read() as session:
+        mail = session.scalars(select(Mail)).one()
+        assert (mail.mail_from, mail.helo) == ("ab\ufffd@x.example", "x y\ufffd")
+
+
+def test_a_foreign_ticket_is_not_touched_by_its_number(database: Database) -> None:
+    """Neither a number in the subject nor a forged reference threads a mail (threat I2)."""
+    firm = a_firm(database, **OPEN)
+    first = taken(database, a_mail(to="technik@example.org"))[0].recipients[0]
+    number = ticket_number(first.ticket_id or 0)
+    forged = a_mail(
+        sender="bert@muster.example",
+        subject=f"Re: [#{number}] Frage",
+        message_id="<forged@x>",
+        headers="In-Reply-To: <1@muster.example>\r\nReferences: <1@muster.example>\r\n",
+    )
+    part = taken(database, forged)[0].recipients[0]
+    assert part.ticket_id != first.ticket_id
+    with database.read() as session:
+        assert len(session.get_one(Ticket, first.ticket_id).articles) == 1
+        assert (
+            session.get_one(Ticket, part.ticket_id).customer_user_id
+            == (firm.customer_users["bert"])
+        )
+
+
+def test_header_fields_set_no_queue_state_or_owner(database: Database) -> None:
+    """There are no control fields for anybody outside (threat I12)."""
+    firm = a_firm(database, **OPEN)
+    headers = (
+        "X-OTRS-Queue: Rechnung\r\nX-OTOBO-Queue: Rechnung\r\nX-OTRS-State: closed\r\n"
+        "X-OTRS-Owner: root\r\nX-OTRS-Priority: 5 very high\r\n"
+    )
+    part = taken(database, a_mail(headers=headers))[0].recipients[0]
+    with database.read() as session:
+        ticket = session.get_one(Ticket, part.ticket_id)
+        assert ticket.queue_id == firm.queues["Vertrieb"]
+        assert (ticket.state, ticket.priority, ticket.owner_id) == ("new", "normal", None)
+
+
+def test_copies_and_reply_to_make_nobody_a_participant(database: Database) -> None:
+    """Threat I4: the ticket is the account's whatever else the mail names."""
+    firm = a_firm(database, **OPEN)
+    headers = "Cc: bert@muster.example, evil@x.example\r\nReply-To: evil@x.example\r\n"
+    part = taken(database, a_mail(headers=headers))[0].recipients[0]
+    with database.read() as session:
+        ticket = session.get_one(Ticket, part.ticket_id)
+        assert ticket.customer_user_id == firm.customer_users["anna"]
+        assert ticket.requester == "anna@muster.example"
+
+
+def test_a_member_of_staff_is_nobody_by_mail(database: Database) -> None:
+    """Threat I13: an agent's address from outside is refused like any address of ours."""
+    a_firm(database, **OPEN)
+    part = taken(database, a_mail(sender="jonas@example.org"))[0].recipients[0]
+    assert (part.decision, part.reason) == (DecisionKind.REJECT, "own-address")
+
+
+def test_guessing_numbers_gets_one_answer(database: Database) -> None:
+    """Threat I9: a Kunden# that exists and one that does not are told apart by nobody outside."""
+    a_firm(database, **OPEN)
+    mails = [
+        a_mail(
+            f"Kundennummer K-{number}\r\n",
+            sender="wer@fremd.example",
+            message_id=f"<{number}@fremd.example>",
+        )
+        for number in range(990, 1010)
+    ]
+    receipts = taken(database, *mails)
+    assert {part.decision for receipt in receipts for part in receipt.recipients} == {
+        DecisionKind.HOLD
+    }
+    answers = {str(receipt.reply).replace(receipt.reference, "REF") for receipt in receipts}
+    assert answers == {"250 2.0.0 Accepted as REF"}
+    reasons = [receipt.recipients[0].reason for receipt in receipts]
+    assert reasons.count("number-from-unknown-address") == 1  # but staff see it
+
+
+def test_an_address_of_two_accounts_is_settled_by_a_number_of_a_verified_sender(
+    database: Database,
+) -> None:
+    firm = a_firm(database, **OPEN)
+    with database.write() as session:
+        for login in ("anna", "carol"):
+            session.add(
+                CustomerUserAddress(
+                    customer_user_id=firm.customer_users[login],
+                    address="team@shared.example",
+                    address_key="team@shared.example",
+                    position=1,
+                    shared=True,
+                    exclusive=False,
+                )
+            )
+    undecided = a_mail(sender="team@shared.example", message_id="<t1@x>")
+    decided = a_mail("Kunden-Nr. K-1000\r\n", sender="team@shared.example", message_id="<t2@x>")
+    one, two = taken(database, undecided, decided)
+    assert one.recipients[0].reason == "ambiguous-address"
+    assert two.recipients[0].decision is DecisionKind.OPEN_TICKET
+    with database.write() as session:
+        assert (
+            session.get_one(Ticket, two.recipients[0].ticket_id).customer_user_id
+            == (firm.customer_users["anna"])
+        )
+        session.execute(update(Setting).values(value="balanced"))
+    neutral = replace(decided, raw=decided.raw.replace(b"<t2@x>", b"<t3@x>"))
+    part = taken(database, neutral)[0].recipients[0]
+    assert (part.decision, part.reason) == (DecisionKind.HOLD, "sender-not-verified")
