@@ -26,6 +26,9 @@ apt_install() { \
 		if [ -t 0 ]; then root=(sudo); else root=(sudo -n); fi; fi; \
 	echo "Installing from Debian: $$*"; \
 	"$${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q update && \
+	case " $$* " in *' postfix '*) \
+		echo 'postfix postfix/main_mailer_type select No configuration' | \
+		"$${root[@]}" debconf-set-selections;; esac && \
 	"$${root[@]}" env DEBIAN_FRONTEND=noninteractive \
 		apt-get -q install -y --no-install-recommends "$$@"; \
 }
@@ -78,12 +81,16 @@ clean: ## remove what make and the tools made; the data in var/ stays
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A machine that cannot install them still runs the other tests, which then name what is missing.
+# Postfix comes without a configuration, so that the package itself listens nowhere.
 .PHONY: debian
 debian:
-	@$(apt_install); missing=(); \
+	@$(apt_install); missing=(); PATH="$$PATH:/usr/sbin"; \
 	command -v chromium >/dev/null || missing+=(chromium); \
 	compgen -G '/usr/share/fonts/truetype/*' >/dev/null || missing+=(fonts-dejavu-core); \
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql); \
+	command -v openssl >/dev/null || missing+=(openssl); \
+	command -v strace >/dev/null || missing+=(strace); \
+	command -v postfix >/dev/null || missing+=(postfix); \
 	[ $${#missing[@]} -eq 0 ] || apt_install "$${missing[@]}" || \
 		echo "not installed: $${missing[*]}" >&2
 
