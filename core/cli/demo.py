@@ -1,36 +1,33 @@
 """``schalter demo``: a first look, with a sample organisation and sample mails."""
 
+import importlib
 import ipaddress
 import smtplib
 import socket
+import tomllib
 from collections.abc import Sequence
 from email import message_from_bytes
 from email.utils import parseaddr
 from pathlib import Path
+from typing import Any
 
 import click
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core import audit
-from core.apply.bring import bring_about, new_passwords, password_count
-from core.apply.wanted import CUSTOMER, CUSTOMER_USER, STAFF, Entry, Wanted, read_wanted
-from core.audit import Actor
 from core.cli.console import Console, Failure, console_actor, pass_console
-from core.cli.init import prepare
 from core.cli.instance import PROGRAMS
 from core.cli.output import progress
+from core.cli.prepare import prepare
 from core.cli.serve import checked_to_serve, environment, programs
 from core.cli.supervisor import Supervisor
 from core.config import Config
-from core.db import Database
-from core.models import AuditEvent, Customer, Mail, Queue, Staff
-from core.words import Validity
+from core.models import AuditEvent, Mail
 
 SAMPLE = Path(__file__).parents[1] / "sample"
 ORGANISATION = SAMPLE / "organisation.toml"
 MAILS = SAMPLE / "mails"
-LOADED = ("created", "sample")  # action and object of the audit event that marks the sample
+LOADED = ("created", "sample")  # action and object kind of the audit event that marks the sample
 SMTP_SECONDS = 20.0
 
 # One line for a second terminal. Debian has python3, but not everywhere curl or swaks. Without a
@@ -51,18 +48,22 @@ def command(console: Console) -> None:
     """Run everything with a sample organisation, on this machine only, until Ctrl-C.
 
     The first start makes the database, loads the organisation and sends some mails through the
-    SMTP port. The passwords are known, so it listens on loopback addresses only and leaves a
-    database alone that somebody uses for real.
+    SMTP port. The passwords are known to everybody, so it listens on loopback addresses only, and
+    leaves a database alone that somebody uses for real.
     """
     config = console.config
     for key, address in (("smtp.listen", config.smtp.listen), ("web.listen", config.web.listen)):
         _check_loopback(key, address)
     with console.open_database() as database:
         prepare(config, database)
-        wanted = read_wanted(ORGANISATION)
-        load_sample(database, console_actor("demo"), wanted)
         with database.read() as session:
-            mails = unsent_mails(session)
+            is_loaded = _is_loaded(session)
+        if not is_loaded:
+            # Imported when it is needed, once: every later start is faster for it.
+            sample = importlib.import_module("core.cli.sample")
+            sample.load_sample(database, console_actor("demo"), ORGANISATION, LOADED)
+        with database.read() as session:
+            mails = _unsent_mails(session)
         where = database.address
     log_file = Path(config.secret_key_file).with_name("demo.log")
     with checked_to_serve(console, PROGRAMS), log_file.open("ab") as log:
@@ -71,43 +72,12 @@ def command(console: Console) -> None:
             if not (_answers(config.smtp.listen) and _answers(config.web.listen)):
                 return False
             _send(config, mails)
-            click.echo(_welcome(config, wanted, where, log_file))
+            click.echo(_welcome(config, where, log_file))
             return True
 
         children = programs(config, PROGRAMS)
         Supervisor(children, environment(console), say=click.echo, log=log).run(ready)
     click.echo("Stopped.")
-
-
-def load_sample(database: Database, actor: Actor, wanted: Wanted) -> None:
-    """Load the sample organisation into an empty database, unless it is there already.
-
-    Raises ``Failure`` for a database with anything else in it.
-    """
-    with database.read() as session:
-        if _is_loaded(session):
-            return
-        if not _is_empty(session):
-            raise Failure(
-                f"database {database.address}: it is in use, and the sample organisation has "
-                "passwords that everybody knows: name another database, or use schalter serve"
-            )
-        hashing = new_passwords(session, wanted)
-        with progress(hashing, password_count(wanted), "Sample organisation") as hashes:
-            passwords = {(kind, key): new for kind, key, new in hashes if new is not None}
-    with database.write() as session:
-        for _change in bring_about(session, actor, wanted, passwords):
-            pass
-        action, kind = LOADED
-        audit.record(session, actor, action, kind, None, ORGANISATION.name)
-
-
-def unsent_mails(session: Session) -> Sequence[bytes]:
-    """Return the sample mails, or none when they were sent before."""
-    mails = [path.read_bytes() for path in sorted(MAILS.glob("*.eml"))]
-    ids = [message_from_bytes(mail)["Message-ID"] for mail in mails]
-    statement = select(func.count()).select_from(Mail).where(Mail.message_id == ids[-1])
-    return () if session.scalars(statement).one() else mails
 
 
 def _is_loaded(session: Session) -> bool:
@@ -118,22 +88,19 @@ def _is_loaded(session: Session) -> bool:
     return session.scalars(statement.limit(1)).first() is not None
 
 
-def _is_empty(session: Session) -> bool:
-    """Whether nobody has begun to work with the database, apart from ``schalter init``."""
-    return not any(
-        session.scalars(statement.limit(1)).first()
-        for statement in (
-            select(Customer.id),
-            select(Queue.id),
-            select(Staff.id).where(~Staff.must_change_password),
-        )
-    )
+def _unsent_mails(session: Session) -> Sequence[bytes]:
+    """Return the sample mails, or none when they were sent before."""
+    mails = [path.read_bytes() for path in sorted(MAILS.glob("*.eml"))]
+    last = message_from_bytes(mails[-1])["Message-ID"]
+    statement = select(func.count()).select_from(Mail).where(Mail.message_id == last)
+    return () if session.scalars(statement).one() else mails
 
 
 def _check_loopback(key: str, address: str) -> None:
+    """Raise ``Failure`` for an address that others than this machine can reach."""
     host = address.rpartition(":")[0].strip("[]")
     try:
-        found = {place[4][0] for place in socket.getaddrinfo(host, None)}
+        found = {str(place[4][0]) for place in socket.getaddrinfo(host, None)}
     except OSError:
         found = set()
     if not found or not all(ipaddress.ip_address(each).is_loopback for each in found):
@@ -167,16 +134,18 @@ def _send(config: Config, mails: Sequence[bytes]) -> None:
             client.sendmail(sender, recipient, mail.replace(b"\n", b"\r\n"))
 
 
-def _welcome(config: Config, wanted: Wanted, database: str, log_file: Path) -> str:
+def _welcome(config: Config, database: str, log_file: Path) -> str:
     """Return what somebody needs to look around."""
+    organisation = tomllib.loads(ORGANISATION.read_text(encoding="utf-8"))
+    firms = {customer["number"]: customer["name"] for customer in organisation["customers"]}
+    accounts = [
+        *((staff, staff["role"]) for staff in organisation["staff"]),
+        *((user, firms[user["customer_number"]]) for user in organisation["customer_users"]),
+    ]
+    logins = "\n".join(_login(account, what) for account, what in accounts)
     host, _colon, port = config.smtp.listen.rpartition(":")
     line = SEND_A_MAIL.format(
         host=host.strip("[]"), port=port, sender=EXAMPLE_SENDER, recipient=EXAMPLE_RECIPIENT
-    )
-    logins = "\n".join(
-        f"  {entry.key:<14}{entry.given['password']:<16}{_who(wanted, entry)}"
-        for kind in (STAFF, CUSTOMER_USER)
-        for entry in wanted.entries[kind]
     )
     return f"""
 Pages:     {config.public_url}/
@@ -195,13 +164,7 @@ Ctrl-C stops everything.
 """
 
 
-def _who(wanted: Wanted, entry: Entry) -> str:
-    """Return the name of an account with what it is."""
-    given = entry.given
-    if entry.kind is STAFF:
-        what = given["role"].value
-    else:
-        names = {each.key: each.given["name"] for each in wanted.entries[CUSTOMER]}
-        what = f"customer, {names[given['customer_number']]}"
-    is_valid = given.get("valid", Validity.VALID) is Validity.VALID
-    return f"{given['first_name']} {given['last_name']} ({what}{'' if is_valid else ', invalid'})"
+def _login(account: dict[str, Any], what: str) -> str:
+    invalid = "" if account.get("valid", "valid") == "valid" else ", invalid"
+    who = f"{account['first_name']} {account['last_name']} ({what}{invalid})"
+    return f"  {account['login']:<14}{account['password']:<16}{who}"

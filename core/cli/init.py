@@ -1,8 +1,5 @@
 """``schalter init``: secret key, database, first admin."""
 
-import os
-from dataclasses import dataclass
-
 import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,25 +7,14 @@ from sqlalchemy.orm import Session
 from core.accounts.passwords import hash_password, new_one_time_password, set_password
 from core.accounts.staff import StaffValues, save_staff
 from core.audit import Actor
-from core.cli.console import Console, console_actor, pass_console, sqlite_file
-from core.cli.instance import refuse_network_file_system
-from core.config import Config
+from core.cli.console import Console, console_actor, pass_console
+from core.cli.prepare import prepare
 from core.db import Database
-from core.migrate import current_revision, upgrade
 from core.models import Staff
-from core.secret_key import ensure_secret_key
 from core.words import Role
 
 FIRST_ADMIN = "admin"
 NOBODYS_ADDRESS = "admin@schalter.example"  # RFC 2606: until the admin enters their own
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What ``prepare`` did; ``database`` is ``created``, ``migrated`` or ``up to date``."""
-
-    key_made: bool
-    database: str
 
 
 @click.command("init", short_help="Create or migrate the database, make the first admin.")
@@ -54,24 +40,6 @@ def command(console: Console, admin_email: str) -> None:
     click.echo(f'Admin: login "{FIRST_ADMIN}", one-time password {password}')
     click.echo("Note the password now: it is stored nowhere, and must be changed at first sign-in.")
     click.echo('Next: "schalter check", then "schalter serve".')
-
-
-def prepare(config: Config, database: Database) -> Prepared:
-    """Make key and database, or bring the database to the newest revision.
-
-    An SQLite file is readable by its owner only: it holds everybody's mail.
-    """
-    file = sqlite_file(database)
-    if file is not None:
-        refuse_network_file_system(file)
-    key_made = ensure_secret_key(config.secret_key_file)
-    before = os.umask(0o077)
-    try:
-        is_new = current_revision(database) is None
-        migrated = upgrade(database)
-    finally:
-        os.umask(before)
-    return Prepared(key_made, "created" if is_new else "migrated" if migrated else "is up to date")
 
 
 def make_first_admin(database: Database, actor: Actor, email: str) -> str | None:
