@@ -29,14 +29,11 @@ from flask.typing import ResponseReturnValue
 from flask_babel import Babel
 from flask_bootstrap import Bootstrap5
 from flask_wtf import CSRFProtect
-from jinja2 import StrictUndefined
 from werkzeug.exceptions import abort
 
 from core.config import Config
 from core.db import Database
-from core.i18n import current_language, gettext, translations
-from core.labels import label, reason_label, rule_label
-from core.mail.text import split_quoted
+from core.i18n import current_language
 from core.render import template_dir
 from core.secret_key import load_secret_key
 from portal import account, admin, customers, signing_in
@@ -48,18 +45,14 @@ from portal.areas import (
     audience_of,
     check_every_page_has_an_audience,
     guard,
-    home_of,
 )
-from portal.assets import asset, bootstrap_css, icon
 from portal.database import SAFE_METHODS, close_sessions, finish_writing, set_database
 from portal.faults import register_faults
-from portal.formats import browser_name, day, file_size, moment, number
-from portal.forms import is_password, is_required
 from portal.headers import add_headers
 from portal.languages import choose_language
 from portal.limits import limiter
+from portal.templating import set_up_templates
 from portal.visitors import load_visitor, note_visit, organisation, viewer
-from portal.vocabulary import LANGUAGE_NAMES, label_for_customers, look_of
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +92,9 @@ def create_app(config: Config, database: Database) -> Portal:
     with app.app_context():
         set_database(database)
     app.extensions[CONFIG] = config
-    _set_up_templates(app)
+    set_up_templates(app)
+    app.context_processor(_of_request)
+    Babel(app, locale_selector=current_language, configure_jinja=False)  # for built-in messages
     Bootstrap5(app)
     _csrf.init_app(app)
     app.before_request(_begin)
@@ -136,54 +131,12 @@ def _settings(config: Config) -> dict[str, object]:
     }
 
 
-def _set_up_templates(app: Flask) -> None:
-    Babel(app, locale_selector=current_language, configure_jinja=False)  # for built-in messages
-    environment = app.jinja_env
-    environment.undefined = StrictUndefined
-    environment.trim_blocks = environment.lstrip_blocks = True
-    environment.add_extension("jinja2.ext.i18n")
-    environment.install_gettext_callables(gettext, _plural, newstyle=True)  # type: ignore[attr-defined]
-    environment.filters.update(
-        browser=browser_name, day=day, file_size=file_size, number=number, quoted=split_quoted
-    )
-    environment.globals.update(
-        asset=asset,
-        bootstrap_css=bootstrap_css,
-        home_of=home_of,
-        icon=icon,
-        is_password=is_password,
-        is_required=is_required,
-        label=label,
-        label_for_customers=label_for_customers,
-        language=current_language,
-        language_names=LANGUAGE_NAMES,
-        look_of=look_of,
-        moment=moment,
-        reason_label=reason_label,
-        rule_label=rule_label,
-        viewer=viewer,
-    )
-    app.context_processor(_of_request)
-    app.add_template_test(_is_here, "here")
-
-
-def _plural(singular: str, plural: str, count: int) -> str:
-    """Return the form for ``count``; the template fills in the values."""
-    return translations(current_language()).ngettext(singular, plural, count)
-
-
 def _of_request() -> dict[str, object]:
     known = flask.g.get("organisation")
     return {
         "settings": known.settings if known is not None else None,
         "organisation_name": known.settings.organisation_name if known is not None else "Schalter",
     }
-
-
-def _is_here(endpoint: str) -> bool:
-    """Whether this page is, or lies below, the page or area that is named."""
-    here = request.endpoint or ""
-    return here == endpoint or request.blueprint == endpoint
 
 
 def _begin() -> None:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import flask_bootstrap
-from flask import url_for
+from flask import request
 from markupsafe import Markup
 
 _OURS = Path(__file__).parent / "static"
@@ -16,13 +16,13 @@ _ICONS = _BOOTSTRAP / "icons" / "bootstrap-icons.svg"
 
 def asset(filename: str) -> str:
     """Return the address of a file of ``portal/static`` that may be kept for ever."""
-    return url_for("static", filename=filename, v=_digest(_OURS / filename))
+    return f"{_root()}/static/{filename}?v={_digest(_OURS / filename)}"
 
 
 def bootstrap_css() -> str:
     """Return the address of Bootstrap's style sheet as its package brings it."""
     filename = "css/bootstrap.min.css"
-    return url_for("bootstrap.static", filename=filename, v=_digest(_BOOTSTRAP / filename))
+    return f"{_root()}/bootstrap/static/{filename}?v={_digest(_BOOTSTRAP / filename)}"
 
 
 @cache
@@ -40,6 +40,11 @@ def icon(name: str) -> Markup:
         '<svg class="icon" viewBox="0 0 16 16" fill="currentColor" aria-hidden="true" '
         f'focusable="false">{found[1]}</svg>'
     )
+
+
+def _root() -> str:
+    """Return the path under which a proxy has us; the files are the same under each."""
+    return request.root_path
 
 
 @cache

@@ -27,12 +27,8 @@ def moment(at: datetime | None, *, full: bool = False) -> Markup:
     if at is None:
         return Markup("–")
     zone = time_zone()
-    local = at.astimezone(zone)
-    is_today = local.date() == now().astimezone(zone).date()
-    shown, title = _words(local.replace(second=0, microsecond=0), zone, locale(), is_today, full)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        at.isoformat(timespec="seconds"), title, shown
-    )
+    is_today = at.astimezone(zone).date() == now().astimezone(zone).date()
+    return _moment(at, zone, locale(), is_today, full)
 
 
 def day(on: date | None) -> str:
@@ -60,15 +56,17 @@ def locale() -> str:
 
 
 @lru_cache(maxsize=KEPT)
-def _words(
-    local: datetime, zone: ZoneInfo, in_locale: str, is_today: bool, full: bool
-) -> tuple[str, str]:
+def _moment(at: datetime, zone: ZoneInfo, in_locale: str, is_today: bool, full: bool) -> Markup:
+    local = at.astimezone(zone)
     clock = format_time(local, "short", zone, in_locale)
     zone_name = get_timezone_name(local, "short", locale=in_locale)
     title = f"{format_date(local.date(), 'full', in_locale)}, {clock} {zone_name}"
+    shown = f"{format_date(local.date(), 'medium', in_locale)}, {clock}"
     if is_today and not full:
-        return _("today, %(time)s", time=clock), title
-    return f"{format_date(local.date(), 'medium', in_locale)}, {clock}", title
+        shown = _("today, %(time)s", time=clock)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.isoformat(timespec="seconds"), title, shown
+    )
 
 
 # What a browser calls itself names those it wants to be taken for, too: the first match counts.

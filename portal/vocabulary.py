@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from typing import NamedTuple
 
+from markupsafe import Markup
+
+from core.i18n import current_language
 from core.i18n import gettext as _
 from core.labels import label
 from core.words import (
@@ -17,6 +21,7 @@ from core.words import (
     TicketState,
     Validity,
 )
+from portal.assets import icon
 
 LANGUAGE_NAMES = {"de": "Deutsch", "en": "English"}  # each in itself
 
@@ -84,3 +89,16 @@ def look_of(word: StrEnum) -> Look:
 def label_for_customers(word: StrEnum) -> str:
     """Return a word as customers read it: they are told who is to do something next."""
     return _("Waiting for you") if word is TicketState.WAITING else label(word)
+
+
+def chip(word: StrEnum, for_customers: bool = False) -> Markup:
+    """Return a word as a page shows it: colour, icon and text."""
+    return _chip(current_language(), type(word), word, for_customers)
+
+
+@cache
+def _chip(_language: str, _kind: type[StrEnum], word: StrEnum, for_customers: bool) -> Markup:
+    look = look_of(word)
+    text = label_for_customers(word) if for_customers else label(word)
+    drawn = icon(look.icon) if look.icon else ""
+    return Markup('<span class="chip chip-{}">{}{}</span>').format(look.tone, drawn, text)

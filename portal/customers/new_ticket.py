@@ -16,7 +16,7 @@ from core.models import ticket_number
 from core.organisation import Organisation
 from portal.areas import Area, Audience
 from portal.customers.asking import access
-from portal.customers.posting import MessageForm, post
+from portal.customers.posting import MessageForm, post, text_field
 from portal.database import reading
 from portal.forms import REQUIRED, choices
 from portal.limits import POST, limiter
@@ -43,6 +43,7 @@ class NewTicketForm(MessageForm):
 
     queue = RadioField(_l("Where to?"), [InputRequired(_l("Please choose one."))], coerce=int)
     subject = StringField(_l("Subject"), [InputRequired(REQUIRED)])
+    text = text_field()
 
     def check_subject(self) -> None:
         """Raise ``Invalid`` for a subject that is empty or too long."""

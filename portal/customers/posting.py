@@ -30,10 +30,15 @@ NONCE_BYTES = 16
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
+def text_field() -> TextAreaField:
+    """Return the field of the text; a form's fields have the order in which they are made."""
+    return TextAreaField(_l("Message"), [InputRequired(REQUIRED)])
+
+
 class MessageForm(Form):
     """A text with files. ``nonce`` tells the same form sent twice from two messages."""
 
-    text = TextAreaField(_l("Message"), [InputRequired(REQUIRED)])
+    text = text_field()
     files = MultipleFileField(_l("Files"))
     nonce = HiddenField()
 
