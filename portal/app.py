@@ -36,7 +36,7 @@ from core.db import Database
 from core.i18n import current_language
 from core.render import template_dir
 from core.secret_key import load_secret_key
-from portal import account, admin, customers, signing_in
+from portal import account, admin, customers, signing_in, staff
 from portal.admin.fixed import CONFIG
 from portal.areas import (
     OPEN_ENDPOINTS,
@@ -61,6 +61,7 @@ AREAS: tuple[Area, ...] = (
     *customers.AREAS,
     account.customer_area,
     account.staff_area,
+    *staff.AREAS,
     *admin.AREAS,
 )
 

@@ -15,7 +15,7 @@ from portal.visitors import Viewer, viewer
 OPEN_ENDPOINTS = frozenset(["static", "bootstrap.static"])  # files of ours, the same for everybody
 HOME_OF = {
     AccountKind.CUSTOMER: "tickets.index",
-    AccountKind.STAFF: "staff_account.preferences",
+    AccountKind.STAFF: "staff_dashboard.index",
 }
 
 

@@ -15,7 +15,7 @@ from core.intake.incoming import Envelope, Incoming, RecipientReceipt
 from core.intake.prepare import prepare
 from core.intake.record import SAME_QUEUE, Part, record_release, trace
 from core.intake.rules import decide
-from core.models import CustomerUser, Delivery, Mail, Staff, now
+from core.models import CustomerUser, Delivery, Mail, Staff, now, ticket_number
 from core.organisation import load_organisation
 from core.words import HeldState, Role
 
@@ -149,7 +149,8 @@ def _settle(session: Session, actor: Actor, delivery: Delivery, state: HeldState
     delivery.settled_at = now()
     delivery.settled_by_id = actor.id
     delivery.settled_why = why
-    after = {"held": state, "ticket": delivery.ticket_id, "why": why}
+    ticket = ticket_number(delivery.ticket_id) if delivery.ticket_id is not None else None
+    after = {"held": state, "ticket": ticket, "why": why}
     audit.record(
         session,
         actor,

@@ -1,0 +1,114 @@
+"""The mail log: every mail with its fate, and why."""
+
+from flask import render_template, request
+from werkzeug.wrappers import Response
+
+from core.errors import NotFound
+from core.intake.held_list import look_at
+from core.intake.mail_log import MailFilter, logged_mail, mail_bytes, mail_log, shown_steps
+from core.intake.record import KINDS
+from core.labels import REASONS, label, reason_label
+from core.models import CustomerUser, Delivery
+from core.words import DecisionKind, HeldState
+from portal.areas import Area, Audience
+from portal.database import reading
+from portal.files import file_response
+from portal.parameters import (
+    begin,
+    day_of_request,
+    end,
+    id_of_request,
+    text_of_request,
+    word_of_request,
+)
+from portal.staff.asking import member, named, queues
+from portal.visitors import the_viewer
+
+PARAMETERS = ("q", "sender", "decision", "held", "reason", "queue", "customer_user", "since",
+              "until")  # fmt: skip
+
+area = Area("staff_mails", __name__, Audience.STAFF, "/staff/mails")
+
+
+@area.get("")
+def index() -> str:
+    """List mails: filtered, page by page."""
+    session, wanted = reading(), filter_of_request()
+    names = (
+        "q",
+        "sender",
+        "decision",
+        "held",
+        "reason",
+        "queue",
+        "customer_user",
+        "since",
+        "until",
+    )
+    values = {name: text_of_request(name) for name in names}
+    return render_template(
+        "staff/mails.html",
+        customer_user=session.get(CustomerUser, wanted.customer_user_id or 0),
+        fates_to_choose=[(word.value, label(word)) for word in KINDS.values()],
+        page=mail_log(
+            session,
+            member(),
+            wanted,
+            cursor=request.args.get("page"),
+            limit=the_viewer().account.tickets_per_page,
+        ),
+        parameters={name: value for name, value in values.items() if value},
+        queues=[(queue.id, queue.name) for queue in named(queues().readable)],
+        reasons=reason_choices(),
+        values=values,
+    )
+
+
+@area.get("/<reference>")
+def show(reference: str) -> str:
+    """Show one mail: its envelope, and for each recipient what became of it and why."""
+    logged = logged_mail(reading(), member(), reference)
+    deliveries = [each.delivery for each in logged.deliveries]
+    return render_template(
+        "staff/mail.html",
+        logged=logged,
+        mail=logged.mail,
+        may_work={delivery.id for delivery in deliveries if _may_work(delivery)},
+        steps={delivery.id: shown_steps(delivery.trace) for delivery in deliveries},
+    )
+
+
+@area.get("/<reference>/raw")
+def raw(reference: str) -> Response:
+    """Hand out the exact bytes of a mail."""
+    return file_response(mail_bytes(reading(), member(), reference))
+
+
+def filter_of_request() -> MailFilter:
+    """Return which mails the address of this page asks for."""
+    reason = text_of_request("reason")
+    return MailFilter(
+        decision=word_of_request("decision", DecisionKind),
+        held=word_of_request("held", HeldState),
+        reason=reason if reason in REASONS else "",
+        queue_id=id_of_request("queue"),
+        customer_user_id=id_of_request("customer_user"),
+        sender=text_of_request("sender"),
+        query=text_of_request("q"),
+        since=begin(day_of_request("since")),
+        until=end(day_of_request("until")),
+    )
+
+
+def reason_choices() -> list[tuple[str, str]]:
+    """Return the reasons of decisions to choose from."""
+    return sorted(((reason, reason_label(reason)) for reason in REASONS), key=lambda pair: pair[1])
+
+
+def _may_work(delivery: Delivery) -> bool:
+    """Whether a held mail is one that the reader of the log may decide about."""
+    try:
+        look_at(reading(), member(), delivery.id)
+    except NotFound:
+        return False
+    return True

@@ -1,0 +1,101 @@
+"""The list of tickets as staff see it: filtered, searched, page by page."""
+
+from flask import redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from core.errors import NotFound
+from core.i18n import gettext as _
+from core.labels import label
+from core.models import Customer, CustomerUser
+from core.tickets.lists import StaffFilter, StateFilter, staff_counts, staff_tickets
+from core.tickets.view import ticket_with_number
+from core.words import Flag, TicketState
+from portal.areas import Area, Audience
+from portal.database import reading
+from portal.parameters import id_of_request, text_of_request, word_of_request
+from portal.staff.asking import colleagues, member, named, queues
+from portal.visitors import the_viewer
+
+ME, NOBODY = "me", "nobody"
+
+area = Area("staff_tickets", __name__, Audience.STAFF, "/staff/tickets")
+
+
+@area.get("")
+def index() -> str:
+    """List the tickets of the queues that somebody may read."""
+    session, mine, wanted = reading(), queues(), filter_of_request()
+    others = [each for each in colleagues(session) if each.id != member().id]
+    return render_template(
+        "staff/tickets.html",
+        counts=staff_counts(session, mine, wanted),
+        customer=session.get(Customer, wanted.customer_id or 0),
+        customer_user=session.get(CustomerUser, wanted.customer_user_id or 0),
+        flags=[(flag.value, label(flag)) for flag in Flag],
+        found=staff_tickets(
+            session,
+            mine,
+            wanted,
+            cursor=request.args.get("page"),
+            limit=the_viewer().account.tickets_per_page,
+        ),
+        has_queues=bool(mine.readable),
+        owners=[(ME, _("Mine")), (NOBODY, _("Nobody's")), *((o.id, o.name) for o in others)],
+        parameters=parameters_of(wanted),
+        queues=[(queue.id, queue.name) for queue in named(mine.readable)],
+        wanted=wanted,
+        StateFilter=StateFilter,
+        TicketState=TicketState,
+    )
+
+
+@area.get("/number/<int:number>")
+def by_number(number: int) -> Response:
+    """Lead to the ticket with a number."""
+    ticket = ticket_with_number(reading(), queues(), number)
+    if ticket is None:
+        raise NotFound(_("There is no such ticket."))
+    return redirect(url_for("staff_ticket.show", public_id=ticket.public_id))
+
+
+def filter_of_request() -> StaffFilter:
+    """Return which tickets the address of this page asks for."""
+    return StaffFilter(
+        state=word_of_request("state", StateFilter) or StateFilter.UNCLOSED,
+        queue_id=id_of_request("queue"),
+        owner_id=_owner_of_request(),
+        customer_id=id_of_request("customer"),
+        customer_user_id=id_of_request("customer_user"),
+        flag=word_of_request("flag", Flag),
+        query=text_of_request("q"),
+    )
+
+
+def parameters_of(wanted: StaffFilter) -> dict[str, str]:
+    """Return the parameters of an address that asks for these tickets."""
+    parameters = {
+        "state": "" if wanted.state is StateFilter.UNCLOSED else wanted.state.value,
+        "queue": str(wanted.queue_id or ""),
+        "owner": _owner_parameter(wanted.owner_id),
+        "customer": str(wanted.customer_id or ""),
+        "customer_user": str(wanted.customer_user_id or ""),
+        "flag": wanted.flag.value if wanted.flag is not None else "",
+        "q": wanted.query,
+    }
+    return {name: value for name, value in parameters.items() if value}
+
+
+def _owner_of_request() -> int | None:
+    match request.args.get("owner"):
+        case "me":
+            return member().id
+        case "nobody":
+            return 0
+        case _:
+            return id_of_request("owner")
+
+
+def _owner_parameter(owner_id: int | None) -> str:
+    if owner_id is None:
+        return ""
+    return {0: NOBODY, member().id: ME}.get(owner_id, str(owner_id))
