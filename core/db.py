@@ -64,6 +64,12 @@ class Database:
         return self.backend == "sqlite"
 
     @property
+    def file(self) -> Path | None:
+        """The file of an embedded database, None for any other."""
+        named = self.is_sqlite and self.url.database not in (None, "", ":memory:")
+        return Path(str(self.url.database)) if named else None
+
+    @property
     def address(self) -> str:
         """The address without its password, for messages."""
         return self.url.render_as_string(hide_password=True)
@@ -104,8 +110,8 @@ class Database:
                 connect_args={"connect_timeout": 5},
             )
             return engine, engine
-        if self.url.database and self.url.database != ":memory:":
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
         reader = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size)
         writer = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size)
         for engine, begin in ((reader, "BEGIN"), (writer, "BEGIN IMMEDIATE")):

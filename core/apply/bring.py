@@ -166,14 +166,14 @@ def _bring(
     values = _values(entry, before)
     permissions = _permissions(entry, groups)
     saved = functions.save(session, actor, values, current)
-    changed = _differences(before, functions.read(saved))
+    changed = _differences(entry.kind, before, functions.read(saved))
     if permissions is not None:
         changed.update(_give(session, actor, saved, permissions, groups))
     password_hash = passwords.get((entry.kind, entry.key))
     if password_hash is not None:
         set_password(session, actor, saved, password_hash)
         changed["password"] = (None, "***")
-    if not changed:
+    if current is not None and not changed:
         return None
     action = "created" if current is None else "changed"
     return Change(action, entry.kind.name, entry.key, changed)
@@ -239,12 +239,17 @@ def _give(
     return {"groups": (old or None, new)}
 
 
-def _differences(before: Any | None, after: Any) -> dict[str, tuple[Any, Any]]:
-    if before is None:
-        entered = asdict(after).items()
-        return {name: (None, value) for name, value in entered if value not in (None, "", (), {})}
-    old, new = audit.differences(asdict(before), asdict(after))
-    return {name: (old[name], new[name]) for name in new}
+def _differences(kind: Kind, before: Any | None, after: Any) -> dict[str, tuple[Any, Any]]:
+    """Return what is different now; of a new thing, what is not as it is by default."""
+    if before is not None:
+        old, new = audit.differences(asdict(before), asdict(after))
+        return {name: (old[name], new[name]) for name in new}
+    defaults = {field.name: field.default for field in fields(kind.values)}
+    return {
+        name: (None, value)
+        for name, value in asdict(after).items()
+        if name != kind.key and value not in (defaults[name], {})
+    }
 
 
 def _bring_settings(session: Session, actor: Actor, wanted: Wanted) -> Change | None:

@@ -13,6 +13,12 @@ MODULES: Mapping[str, str] = {
     "serve": "core.cli.serve",
     "demo": "core.cli.demo",
     "apply": "core.cli.apply",
+    "deliver": "core.cli.deliver",
+    "explain": "core.cli.explain",
+    "ticket": "core.cli.tickets",
+    "mail": "core.cli.mails",
+    "permissions": "core.cli.permissions",
+    "check": "core.cli.check",
 }
 
 

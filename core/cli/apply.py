@@ -32,15 +32,14 @@ def command(console: Console, file: Path, dry_run: bool, as_json: bool) -> None:
     changes nothing. All or nothing: with the first mistake, which is told with its line and key,
     nothing is applied.
     """
-    wanted_changes: Sequence[Change]
     with console.database() as database:
-        wanted_changes = apply_file(database, console_actor("apply"), file, dry_run=dry_run)
+        changes = apply_file(database, console_actor("apply"), file, dry_run=dry_run)
     if as_json:
-        print_json({"dry_run": dry_run, "changes": [_as_json(each) for each in wanted_changes]})
+        print_json({"dry_run": dry_run, "changes": [_as_json(each) for each in changes]})
         return
-    for change in wanted_changes:
+    for change in changes:
         click.echo(_line(change))
-    if not wanted_changes:
+    if not changes:
         click.echo("Nothing to change.")
     elif dry_run:
         click.echo("Dry run: nothing was changed.")
@@ -83,7 +82,8 @@ def _line(change: Change) -> str:
             f"{field} {shown(old)} -> {shown(new)}" if field != "password" else "password set"
             for field, (old, new) in change.fields.items()
         ]
-    return f"{change.action} {change.kind}{name}: {'; '.join(parts)}"
+    details = f": {'; '.join(parts)}" if parts else ""
+    return f"{change.action} {change.kind}{name}{details}"
 
 
 def _as_json(change: Change) -> dict[str, object]:

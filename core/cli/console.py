@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -70,19 +69,11 @@ class Console:
 
 def check_database(database: Database) -> None:
     """Raise ``DatabaseUnavailable`` unless the database is there and at the needed revision."""
-    file = sqlite_file(database)
-    if file is not None and not file.exists():
+    if database.file is not None and not database.file.exists():
         raise DatabaseUnavailable(
             f'database {database.address}: there is no such file yet: run "schalter init"'
         )
     check_revision(database)
-
-
-def sqlite_file(database: Database) -> Path | None:
-    """Return the file of an embedded database, None for any other."""
-    if not database.is_sqlite or database.url.database in (None, "", ":memory:"):
-        return None
-    return Path(str(database.url.database))
 
 
 pass_console = click.make_pass_decorator(Console)

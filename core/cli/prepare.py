@@ -3,7 +3,6 @@
 import os
 from dataclasses import dataclass
 
-from core.cli.console import sqlite_file
 from core.cli.instance import refuse_network_file_system
 from core.config import Config
 from core.db import Database
@@ -24,9 +23,8 @@ def prepare(config: Config, database: Database) -> Prepared:
 
     An SQLite file is readable by its owner only: it holds everybody's mail.
     """
-    file = sqlite_file(database)
-    if file is not None:
-        refuse_network_file_system(file)
+    if database.file is not None:
+        refuse_network_file_system(database.file)
     key_made = ensure_secret_key(config.secret_key_file)
     before = os.umask(0o077)
     try:

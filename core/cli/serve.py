@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from core.cli.console import Console, check_database, pass_console, sqlite_file
+from core.cli.console import Console, check_database, pass_console
 from core.cli.instance import PROGRAMS, refuse_network_file_system, served_once
 from core.cli.supervisor import Program, Supervisor
 from core.config import DEFAULT_FILE, Config
@@ -52,7 +52,7 @@ def checked_to_serve(console: Console, names: Sequence[str]) -> Iterator[None]:
     load_secret_key(config.secret_key_file)
     with console.open_database() as database:
         check_database(database)
-        file = sqlite_file(database)
+        file = database.file
     if file is None:
         check_addresses(config, names)
         yield

@@ -1,0 +1,305 @@
+"""``schalter deliver``: intake from a pipe or from files."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.cli.console import Console, Failure, pass_console, reason_of
+from core.cli.mailfiles import (
+    STDIN,
+    FoundMessage,
+    Unusable,
+    check_readable,
+    is_mbox,
+    read_mbox,
+    read_single,
+)
+from core.cli.output import json_option, print_json, printable
+from core.db import Database
+from core.intake import replies
+from core.intake.incoming import Envelope, Incoming, Receipt, RecipientReceipt, Reply
+from core.intake.pipeline import take_in_prepared
+from core.intake.prepare import Prepared, prepare
+from core.intake.writer import MAX_BATCH_BYTES, MAX_BATCH_MAILS
+from core.mail.addresses import is_valid_envelope_address
+from core.models import now, ticket_number
+from core.words import DecisionKind, Protocol
+
+# sysexits.h, which mail servers understand
+EX_NOUSER = 67
+EX_NOINPUT = 66
+EX_TEMPFAIL = 75
+EX_NOPERM = 77
+
+TOO_BIG = Reply(552, "5.3.4", "Message too big")
+
+
+class NoInput(Failure):
+    """There is no such mail to deliver."""
+
+    exit_code = EX_NOINPUT
+
+
+class TryAgain(Failure):
+    """Nothing is lost if the mail is delivered again later: any doubt of ours ends here."""
+
+    exit_code = EX_TEMPFAIL
+
+
+class NoUser(Failure):
+    """No queue has the address."""
+
+    exit_code = EX_NOUSER
+
+
+class Refused(Failure):
+    """A rule refused the mail."""
+
+    exit_code = EX_NOPERM
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A message with what became of it; ``receipt`` is None for one that was not even offered."""
+
+    found: FoundMessage
+    prepared: Prepared | None
+    receipt: Receipt
+
+
+class _Address(click.ParamType[str]):
+    """An envelope address with or without its brackets."""
+
+    name = "address"
+
+    def __init__(self, *, may_be_empty: bool = False) -> None:
+        self._may_be_empty = may_be_empty
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        address = str(value).strip()
+        if address.startswith("<") and address.endswith(">"):
+            address = address[1:-1]
+        if not (is_valid_envelope_address(address) or (self._may_be_empty and not address)):
+            self.fail(f"{value!r} is not a mail address", param, ctx)
+        return address
+
+
+mail_from_option = click.option(
+    "--mail-from",
+    required=True,
+    type=_Address(may_be_empty=True),
+    metavar="ADDRESS",
+    help='Who sent it (the reverse-path of the envelope); "<>" for a report of a mail server.',
+)
+rcpt_option = click.option(
+    "--rcpt",
+    "recipients",
+    required=True,
+    multiple=True,
+    type=_Address(),
+    metavar="ADDRESS",
+    help="For whom it is; can be given several times.",
+)
+
+
+@click.command("deliver", short_help="Take in mail from a pipe or from files.")
+@mail_from_option
+@rcpt_option
+@click.option("--mbox", is_flag=True, help="Read standard input as an mbox of many messages.")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@json_option
+@pass_console
+def command(
+    console: Console,
+    mail_from: str,
+    recipients: tuple[str, ...],
+    mbox: bool,
+    files: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Take in mail as if it had come by SMTP: from FILEs, or one message from standard input.
+
+    A FILE is one message (.eml) or an mbox, which is told by its first line. Standard input is
+    one message, as a mail server's pipe hands it over. Mail given here counts as coming from
+    inside, as from a trusted relay. Delivering a message again makes no second ticket.
+
+    Exit status as in sysexits.h: 0 filed or held for at least one recipient, 75 try again later,
+    77 refused by a rule, 67 no such address, 66 a file cannot be read (then nothing was taken
+    in); 2 wrong use.
+    """
+    sources = files or (STDIN,)
+    if not files and sys.stdin.isatty():
+        raise click.UsageError("No FILE is named, and nothing is piped in.")
+    try:
+        for source in sources:
+            if source != STDIN:
+                check_readable(Path(source))
+    except Unusable as error:
+        raise NoInput(str(error)) from None
+    envelope = Envelope(mail_from, tuple(dict.fromkeys(recipients)), Protocol.DELIVER, trusted=True)
+    done: list[Delivered] = []
+    failure: Failure | None = None
+    try:
+        with console.database() as database, _progress(sources) as advance:
+            limit = console.config.smtp.max_message_bytes
+            messages = _messages(sources, limit, mbox=mbox)
+            for delivered in _deliver(database, envelope, messages):
+                done.append(delivered)
+                advance(len(delivered.found.raw or b""))
+    except Exception as error:  # noqa: BLE001 - whatever it is: the mail must be kept and come again
+        failure = TryAgain(_what_was_done(done) + reason_of(error))
+    if as_json:
+        print_json({"messages": [_as_json(each) for each in done]})
+    else:
+        for each in done:
+            click.echo(_line(each))
+    failure = failure or _worst(done)
+    if failure is not None:
+        raise failure
+
+
+def _messages(sources: Sequence[str], limit: int, *, mbox: bool) -> Iterator[FoundMessage]:
+    for source in sources:
+        if source == STDIN:
+            stdin = sys.stdin.buffer
+            if mbox:
+                yield from read_mbox("standard input", stdin, limit)
+            else:
+                yield read_single("standard input", stdin, limit)
+            continue
+        path = Path(source)
+        with path.open("rb") as opened:
+            if is_mbox(path):
+                yield from read_mbox(source, opened, limit)
+            else:
+                yield read_single(source, opened, limit)
+
+
+def _deliver(
+    database: Database, envelope: Envelope, messages: Iterator[FoundMessage]
+) -> Iterator[Delivered]:
+    """Take messages in, in batches like those of the gateway; give each with its receipt."""
+    batch: list[tuple[FoundMessage, Prepared]] = []
+    size = 0
+    for found in messages:
+        if found.raw is None:
+            yield _too_big(found, envelope)
+            continue
+        batch.append((found, prepare(Incoming(envelope, found.raw, now()))))
+        size += len(found.raw)
+        if len(batch) >= MAX_BATCH_MAILS or size >= MAX_BATCH_BYTES:
+            yield from _take_in(database, batch)
+            batch, size = [], 0
+    yield from _take_in(database, batch)
+
+
+def _take_in(
+    database: Database, batch: Sequence[tuple[FoundMessage, Prepared]]
+) -> Sequence[Delivered]:
+    if not batch:
+        return ()
+    with database.write() as session:
+        receipts = take_in_prepared(session, [prepared for _found, prepared in batch])
+    return [
+        Delivered(found, prepared, receipt)
+        for (found, prepared), receipt in zip(batch, receipts, strict=True)
+    ]
+
+
+def _too_big(found: FoundMessage, envelope: Envelope) -> Delivered:
+    parts = tuple(
+        RecipientReceipt(recipient, DecisionKind.REJECT, "too-big", TOO_BIG)
+        for recipient in envelope.recipients
+    )
+    return Delivered(found, None, Receipt("", parts))
+
+
+def _what_was_done(done: Sequence[Delivered]) -> str:
+    if not done:
+        return ""
+    return f"after {len(done)} messages (delivered again, they make no second ticket): "
+
+
+def _worst(done: Sequence[Delivered]) -> Failure | None:
+    """Return the failure that the exit status tells: try again before refused before unknown."""
+    not_kept = [each for each in done if each.receipt.reply.code >= 400]
+    if not not_kept:
+        return None
+
+    def weight(each: Delivered) -> int:
+        return _FAILURES.index(_failure_of(each.receipt.reply))
+
+    worst = min(not_kept, key=weight)
+    reply = worst.receipt.reply
+    which = "" if len(done) == 1 else f" ({len(not_kept)} of {len(done)} messages)"
+    return _failure_of(reply)(f"{reply.status} {reply.text}{which}")
+
+
+_FAILURES: Sequence[type[Failure]] = (TryAgain, Refused, NoUser)
+
+
+def _failure_of(reply: Reply) -> type[Failure]:
+    if reply.code < 500:
+        return TryAgain
+    return NoUser if reply == replies.UNKNOWN_RECIPIENT else Refused
+
+
+def _defects(delivered: Delivered) -> Sequence[str]:
+    if delivered.prepared is None:
+        return ()
+    message = delivered.prepared.message
+    return [*message.defects, *([message.parse_error] if message.parse_error else [])]
+
+
+def _line(delivered: Delivered) -> str:
+    receipt = delivered.receipt
+    fates = "; ".join(f"{part.recipient}: {_fate(part)}" for part in receipt.recipients)
+    defects = _defects(delivered)
+    unclear = f" [{'; '.join(defects)}]" if defects else ""
+    return printable(f"{delivered.found.name}: {receipt.reply}: {fates}{unclear}")
+
+
+def _fate(part: RecipientReceipt) -> str:
+    ticket = f" {ticket_number(part.ticket_id)}" if part.ticket_id else ""
+    again = ", delivered before" if part.duplicate else ""
+    return f"{part.decision.value}{ticket} ({part.reason}{again})"
+
+
+def _as_json(delivered: Delivered) -> dict[str, Any]:
+    receipt, prepared = delivered.receipt, delivered.prepared
+    return {
+        "source": delivered.found.source,
+        "number": delivered.found.number or None,
+        "reference": receipt.reference or None,
+        "reply": str(receipt.reply),
+        "subject": prepared.message.subject if prepared else None,
+        "defects": _defects(delivered),
+        "recipients": [
+            {
+                "recipient": part.recipient,
+                "decision": part.decision,
+                "reason": part.reason,
+                "reply": str(part.reply),
+                "ticket": ticket_number(part.ticket_id) if part.ticket_id else None,
+                "duplicate": part.duplicate,
+            }
+            for part in receipt.recipients
+        ],
+    }
+
+
+@contextmanager
+def _progress(sources: Sequence[str]) -> Iterator[Callable[[int], None]]:
+    """Give a function that is told how many bytes are done, with a bar on a terminal."""
+    files = [Path(source) for source in sources if source != STDIN]
+    if not files or not sys.stderr.isatty():
+        yield lambda _bytes: None
+        return
+    total = sum(file.stat().st_size for file in files)
+    with click.progressbar(length=total, label="Delivering", file=sys.stderr) as bar:
+        yield bar.update

@@ -1,0 +1,113 @@
+"""``schalter explain``: the whole decision about a mail, without recording anything."""
+
+import sys
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.cli.console import Console, Failure, pass_console
+from core.cli.deliver import NoInput, mail_from_option, rcpt_option
+from core.cli.mailfiles import STDIN, Unusable, check_readable, read_single
+from core.cli.output import json_option, print_json, printable, printable_lines, shown
+from core.config import Config
+from core.intake.explain import explain
+from core.intake.incoming import Envelope, Incoming
+from core.models import now
+from core.words import Protocol
+
+TEXT_LINES = 12
+
+
+class _Peer(click.ParamType[IPv4Address | IPv6Address]):
+    name = "ip"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> IPv4Address | IPv6Address:
+        try:
+            return ip_address(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not an IP address", param, ctx)
+
+
+@click.command("explain", short_help="Say what would become of a mail, and why.")
+@click.argument("file", metavar="FILE")
+@mail_from_option
+@rcpt_option
+@click.option("--peer", type=_Peer(), metavar="IP", help="The server that hands it over.")
+@json_option
+@pass_console
+def command(
+    console: Console,
+    file: str,
+    mail_from: str,
+    recipients: tuple[str, ...],
+    peer: IPv4Address | IPv6Address | None,
+    as_json: bool,
+) -> None:
+    """Say what would become of the mail in FILE ("-" is standard input), and why.
+
+    Nothing is recorded. The mail counts as coming from inside if the peer is one of
+    smtp.trusted_relays.
+    """
+    envelope = Envelope(
+        mail_from,
+        tuple(dict.fromkeys(recipients)),
+        Protocol.SMTP,
+        peer=str(peer or ""),
+        trusted=peer is not None and _is_trusted(console.config, peer),
+    )
+    raw = _read(file, console.config.smtp.max_message_bytes)
+    with console.database() as database, database.read() as session:
+        explanation = explain(session, Incoming(envelope, raw, now()))
+    if as_json:
+        print_json(explanation)
+    else:
+        _print(explanation)
+
+
+def _read(file: str, limit: int) -> bytes:
+    try:
+        if file == STDIN:
+            found = read_single("standard input", sys.stdin.buffer, limit)
+        else:
+            check_readable(Path(file))
+            with Path(file).open("rb") as opened:
+                found = read_single(file, opened, limit)
+    except Unusable as error:
+        raise NoInput(str(error)) from None
+    if found.raw is None:
+        raise Failure(f"{file}: larger than smtp.max_message_bytes ({limit})")
+    return found.raw
+
+
+def _is_trusted(config: Config, peer: IPv4Address | IPv6Address) -> bool:
+    return any(peer in ip_network(relay, strict=False) for relay in config.smtp.trusted_relays)
+
+
+def _print(explanation: dict[str, Any]) -> None:
+    message, sender = explanation["message"], explanation["sender"]
+    for name, value in (
+        ("From", message["from"]),
+        ("To", message["to"]),
+        ("Subject", message["subject"]),
+        ("Date", message["date"]),
+        ("Message-ID", message["message_id"]),
+        ("Files", [each["filename"] for each in message["attachments"]]),
+        ("Defects", message["defects"]),
+        ("Sender", f"{sender['address'] or '(unclear)'}: {sender['evidence']}. {sender['why']}"),
+    ):
+        click.echo(f"{name + ':':<12}{shown(value)}")
+    click.echo()
+    for line in printable_lines(message["text"]).splitlines()[:TEXT_LINES]:
+        click.echo(f"  | {line}")
+    click.echo()
+    for step in explanation["steps"]:
+        click.echo(printable(f"{step['rule']:<24}{step['answer']:<18}{step['because']}"))
+    for part in explanation["recipients"]:
+        click.echo()
+        click.echo(printable(f"{part['recipient']}: {part['decision']} ({part['reason']})"))
+        for name in ("queue", "ticket", "customer_user", "customer_number", "matched_by", "reply"):
+            click.echo(f"  {name:<18}{shown(part[name])}")

@@ -1,0 +1,190 @@
+"""Is everything in order? The checks behind ``schalter check``, each bounded in time."""
+
+import shutil
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TypeVar
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from core.config import Config
+from core.db import Database
+from core.errors import SchalterError
+from core.migrate import check_revision, newest_revision
+from core.secret_key import load_secret_key
+
+SECONDS = 4.0  # that anything outside this machine gets
+LEAST_FREE = 200 * 1024 * 1024  # bytes; below this, or 1.5 times the largest mail, the gateway
+SIZES_FREE = 1.5  # answers 452
+
+T = TypeVar("T")
+
+
+class State(StrEnum):
+    """How a check ended; a warning is worth knowing and fails nothing."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was checked, how it ended, and what was found."""
+
+    name: str
+    state: State
+    text: str
+
+
+def check_all(config: Config, database: Database) -> Iterator[Check]:
+    """Check everything, in the order in which problems follow from each other."""
+    yield check_configuration(config)
+    answers = check_database(database)
+    yield answers
+    if answers.state is not State.FAILED:
+        yield check_migrations(database)
+    yield check_disk(config, database)
+    yield check_relay(config)
+    yield check_dns(config)
+
+
+def check_configuration(config: Config) -> Check:
+    """The configuration was read: can the files be used that it names?"""
+    name = "configuration"
+    try:
+        load_secret_key(config.secret_key_file)
+        if config.smtp.tls_cert:
+            ssl.create_default_context().load_cert_chain(config.smtp.tls_cert, config.smtp.tls_key)
+    except SchalterError as error:
+        return Check(name, State.FAILED, str(error))
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        files = f"smtp.tls_cert {config.smtp.tls_cert}, smtp.tls_key {config.smtp.tls_key}"
+        return Check(name, State.FAILED, f"{files}: {error}")
+    password_file = config.relay.password_file
+    if password_file and not Path(password_file).is_file():
+        return Check(name, State.FAILED, f"relay.password_file: {password_file}: no such file")
+    return Check(name, State.OK, "complete")
+
+
+def check_database(database: Database) -> Check:
+    """Does it answer, and does it keep what a 250 promises to keep?"""
+    if database.file is not None and not database.file.exists():
+        missing = f'{database.address}: there is no such file yet: run "schalter init"'
+        return Check("database", State.FAILED, missing)
+    try:
+        database.check_connection()
+    except SchalterError as error:
+        return Check("database", State.FAILED, str(error))
+    if not database.is_sqlite:
+        with database.read() as session:
+            weak = _weak_settings(session)
+        if weak:
+            reason = f"{database.address}: {weak}: accepted mail would not survive a power cut"
+            return Check("database", State.FAILED, reason)
+    return Check("database", State.OK, f"{database.address} answers")
+
+
+def _weak_settings(session: Session) -> str:
+    """Return what PostgreSQL is set to that loses commits (threat S1), "" for nothing."""
+    found = {
+        name: session.scalars(text(f"SHOW {name}")).one()
+        for name in ("fsync", "synchronous_commit")
+    }
+    return ", ".join(f"{name} is off" for name, value in found.items() if value == "off")
+
+
+def check_migrations(database: Database) -> Check:
+    """Is the database at the revision that this program needs?"""
+    try:
+        check_revision(database)
+    except SchalterError as error:
+        return Check("migrations", State.FAILED, str(error))
+    return Check("migrations", State.OK, f"at revision {newest_revision()}")
+
+
+def check_disk(config: Config, database: Database) -> Check:
+    """Is there room where we write: the database's folder, else that of the key?"""
+    file = database.file or Path(config.secret_key_file)
+    folder = next(parent for parent in file.absolute().parents if parent.is_dir())
+    free = shutil.disk_usage(folder).free
+    least = max(int(SIZES_FREE * config.smtp.max_message_bytes), LEAST_FREE)
+    told = f"{folder}: {free / 1e9:.1f} GB free"
+    if free < least:
+        return Check("disk", State.FAILED, f"{told}, mail is refused below {least / 1e9:.1f} GB")
+    return Check("disk", State.OK, told)
+
+
+def check_relay(config: Config) -> Check:
+    """Does the mail server for outgoing mail answer?"""
+    relay = config.relay
+    if not relay.host:
+        text = "relay.host is not set: outgoing mail waits in the outbox"
+        return Check("relay", State.WARNING, text)
+    place = f"{relay.host}:{relay.port}"
+    try:
+        greeting = _in_time(lambda: _greeting(relay.host, relay.port, tls=relay.tls == "tls"))
+    except OSError as error:  # a timeout is one, too
+        return Check("relay", State.FAILED, f"{place}: {_reason(error)}")
+    if not greeting.startswith("220"):
+        return Check("relay", State.FAILED, f"{place}: greets with {greeting[:100]!r}")
+    return Check("relay", State.OK, f"{place} answers")
+
+
+def check_dns(config: Config) -> Check:
+    """Can the name be found that the gateway greets with?
+
+    A machine's own name often cannot, which matters to nobody behind a relay; one that somebody
+    configured should.
+    """
+    name = config.smtp.hostname
+    try:
+        found = _in_time(lambda: socket.getaddrinfo(name, None, type=socket.SOCK_STREAM))
+    except OSError as error:
+        is_chosen = "hostname" in config.smtp.model_fields_set
+        state = State.FAILED if is_chosen else State.WARNING
+        return Check("dns", state, f"smtp.hostname {name}: {_reason(error)}")
+    addresses = sorted({str(place[4][0]) for place in found})
+    return Check("dns", State.OK, f"smtp.hostname {name} is {', '.join(addresses)}")
+
+
+def _greeting(host: str, port: int, *, tls: bool) -> str:
+    with socket.create_connection((host, port), timeout=SECONDS) as plain:
+        if not tls:
+            return plain.recv(512).decode("ascii", "replace").strip()
+        with ssl.create_default_context().wrap_socket(plain, server_hostname=host) as wrapped:
+            return wrapped.recv(512).decode("ascii", "replace").strip()
+
+
+def _in_time(ask: Callable[[], T]) -> T:
+    """Return what ``ask`` returns; raise ``TimeoutError`` when that takes too long.
+
+    The system's look-up of names cannot be called off, so it is left behind in its thread.
+    """
+    answers: SimpleQueue[T | OSError] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put(ask())
+        except OSError as error:
+            answers.put(error)
+
+    Thread(target=run, daemon=True).start()
+    try:
+        answer = answers.get(timeout=SECONDS)
+    except Empty:
+        raise TimeoutError(f"no answer within {SECONDS:g} s") from None
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
