@@ -4,9 +4,11 @@ import argparse
 import logging
 import signal
 import sys
+from functools import partial
 from types import FrameType
 from urllib.parse import urlsplit
 
+from flask import g
 from waitress import create_server
 from waitress.server import MultiSocketServer, WSGIServer
 
@@ -15,6 +17,7 @@ from core.db import Database
 from core.errors import SchalterError
 from core.logs import set_up_logging
 from core.migrate import check_revision
+from core.organisation import Organisation
 from core.settings import load_settings
 from portal.app import FORM_OVERHEAD, create_app
 
@@ -58,8 +61,6 @@ def make_server(config: Config, database: Database) -> WSGIServer | MultiSocketS
     Raises ``DatabaseUnavailable``, ``ConfigError``, and ``OSError`` when the port is taken.
     """
     check_revision(database)
-    with database.read() as session:
-        upload_limit = load_settings(session).upload_max_bytes
     app = create_app(config, database)
     proxies = config.web.trusted_proxies
     behind_proxies = {
@@ -67,7 +68,7 @@ def make_server(config: Config, database: Database) -> WSGIServer | MultiSocketS
         "trusted_proxy_count": proxies,
         "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto"},
     }
-    return create_server(
+    server = create_server(
         app,
         listen=config.web.listen,
         threads=THREADS,
@@ -75,11 +76,30 @@ def make_server(config: Config, database: Database) -> WSGIServer | MultiSocketS
         connection_limit=MAX_CONNECTIONS,
         channel_timeout=IDLE_SECONDS,
         max_request_header_size=MAX_HEADER_BYTES,
-        max_request_body_size=BODY_TOLERANCE * (upload_limit + FORM_OVERHEAD),
+        max_request_body_size=_longest_body(database),
         clear_untrusted_proxy_headers=True,
         ident=None,
         **(behind_proxies if proxies else {}),
     )
+    app.before_request(partial(_follow_upload_limit, server))
+    return server
+
+
+def _longest_body(database: Database) -> int:
+    with database.read() as session:
+        return BODY_TOLERANCE * (load_settings(session).upload_max_bytes + FORM_OVERHEAD)
+
+
+def _follow_upload_limit(server: WSGIServer | MultiSocketServer) -> None:
+    """Let waitress read as much as the settings allow now: an admin may have changed them."""
+    known: Organisation | None = g.get("organisation")
+    if known is None:  # a file of ours, for which nobody has asked the database
+        return
+    limit = BODY_TOLERANCE * (known.settings.upload_max_bytes + FORM_OVERHEAD)
+    is_one = isinstance(server, WSGIServer)
+    for listener in [server] if is_one else server.map.values():  # "localhost" may be two
+        if isinstance(listener, WSGIServer):
+            listener.adj.max_request_body_size = limit
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

@@ -30,6 +30,7 @@ from flask_babel import Babel
 from flask_bootstrap import Bootstrap5
 from flask_wtf import CSRFProtect
 from werkzeug.exceptions import abort
+from werkzeug.routing import IntegerConverter, Map
 
 from core.config import Config
 from core.db import Database
@@ -73,6 +74,13 @@ FORM_OVERHEAD = MAX_FIELD + 500_000  # what a form with files holds besides them
 _csrf = CSRFProtect()
 
 
+class RowId(IntegerConverter):
+    """``<int:…>`` in the address of a page: what no column can hold names nothing."""
+
+    def __init__(self, url_map: Map) -> None:
+        super().__init__(url_map, max=2**31 - 1)
+
+
 class Portal(Flask):
     """Flask, with the work of a request committed before its answer is sent."""
 
@@ -90,6 +98,7 @@ def create_app(config: Config, database: Database) -> Portal:
     """
     app = Portal("portal", template_folder=template_dir())
     app.config.update(_settings(config))
+    app.url_map.converters["int"] = RowId
     with app.app_context():
         set_database(database)
     app.extensions[CONFIG] = config
@@ -147,6 +156,8 @@ def _begin() -> None:
     choose_language()  # should the database be away, its page has the browser's language
     load_visitor()
     choose_language()
+    if "\0" in request.path:
+        abort(404)  # PostgreSQL could not even be asked for it
     request.max_content_length = _body_limit()
     if request.method not in SAFE_METHODS:
         _check_origin()

@@ -103,4 +103,4 @@ def _to_sign_in(audience: Audience) -> Response:
     if request.method != "GET":
         abort(401)
     here = request.full_path.rstrip("?")
-    return redirect(url_for(endpoint, next=None if here == "/" else here), 303)
+    return redirect(url_for(endpoint, next=here), 303)

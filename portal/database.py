@@ -6,13 +6,17 @@ writer and intake would wait for it. What was written is committed before the an
 undone when the answer is an error.
 """
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from flask import current_app, g, request
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from core.db import Database
+
+log = logging.getLogger(__name__)
 
 SAFE_METHODS = frozenset(["GET", "HEAD", "OPTIONS"])
 _KEY = "schalter_database"
@@ -56,9 +60,21 @@ def writing() -> Session:
 
 @contextmanager
 def bookkeeping() -> Iterator[Session]:
-    """Give a short writing transaction of its own, for what a GET notes down: seen, last used."""
+    """Give a short writing transaction of its own, for what a GET notes down."""
     with database().write() as session:
         yield session
+
+
+def note_down(what: str, work: Callable[[Session], None]) -> None:
+    """Note something that a page can do without: what was seen, when somebody was here.
+
+    The page is shown even when the database has no time for the note.
+    """
+    try:
+        with bookkeeping() as session:
+            work(session)
+    except OperationalError:
+        log.warning("not noted, the database is busy: %s", what)
 
 
 def finish_writing(*, keep: bool) -> None:

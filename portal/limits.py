@@ -6,9 +6,15 @@ in the database besides (``core.accounts.throttle``).
 
 from flask_limiter import Limiter
 
+from core.accounts.throttle import network_of
 from portal.visitors import peer
 
 SIGN_IN = "30 per minute"  # an office behind one address signs in together
 POST = "60 per minute"
 
-limiter = Limiter(peer, storage_uri="memory://", strategy="fixed-window")
+
+def _who() -> str:
+    return network_of(peer())
+
+
+limiter = Limiter(_who, storage_uri="memory://", strategy="fixed-window")

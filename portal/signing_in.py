@@ -22,6 +22,7 @@ from portal.limits import SIGN_IN, limiter
 from portal.navigation import next_path, own_path
 from portal.visitors import (
     Viewer,
+    is_secure,
     peer,
     remove_session_cookie,
     set_session_cookie,
@@ -36,6 +37,12 @@ class SignInForm(Form):
 
     login = StringField(_l("Login or mail address"), [InputRequired(REQUIRED)])
     password = PasswordField(_l("Password"), [InputRequired(REQUIRED)])
+
+
+@area.get("/")
+def start() -> Response:
+    """Lead everybody to the page where they start."""
+    return redirect(home_of(viewer()), 303)
 
 
 @area.get("/sign-in")
@@ -88,9 +95,13 @@ def language() -> Response:
         return response
     if who is not None:
         _prefer(who, chosen)
-    secure = request.is_secure
     response.set_cookie(
-        COOKIE, chosen, max_age=COOKIE_SECONDS, secure=secure, httponly=True, samesite="Lax"
+        COOKIE,
+        chosen,
+        max_age=COOKIE_SECONDS,
+        secure=is_secure(),
+        httponly=True,
+        samesite="Lax",
     )
     return response
 

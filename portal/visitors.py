@@ -1,10 +1,9 @@
 """Who is looking: the session cookie, the account behind it, and what pages know of both."""
 
-import logging
 from dataclasses import dataclass
+from functools import partial
 
 from flask import current_app, g, request
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
@@ -14,9 +13,7 @@ from core.audit import Actor
 from core.models import CustomerUser, Staff
 from core.organisation import Organisation, load_organisation
 from core.words import AccountKind, Role
-from portal.database import bookkeeping, reading
-
-log = logging.getLogger(__name__)
+from portal.database import note_down, reading
 
 BACKGROUND_HEADER = "X-Schalter-Background"  # sent by our scripts for what nobody asked for
 
@@ -95,18 +92,11 @@ def load_visitor() -> None:
 
 
 def note_visit() -> None:
-    """Write down that the session is in use; what a script does by itself is no use.
-
-    A page is shown even when the database has no time for this note.
-    """
+    """Write down that the session is in use; what a script does by itself is no use."""
     who = viewer()
     if who is None or not who.visit.needs_touch or BACKGROUND_HEADER in request.headers:
         return
-    try:
-        with bookkeeping() as session:
-            touch(session, who.visit)
-    except OperationalError:
-        log.warning("a visit could not be noted down: the database is busy")
+    note_down("a visit", partial(touch, visit=who.visit))
 
 
 def viewer() -> Viewer | None:
@@ -135,22 +125,23 @@ def peer() -> str:
 
 def cookie_name() -> str:
     """Return the name of the session cookie; with ``__Host-`` no other host can set it."""
-    return "__Host-schalter" if _is_secure() else "schalter"
+    return "__Host-schalter" if is_secure() else "schalter"
 
 
 def set_session_cookie(response: Response, token: str) -> None:
     """Hand a session's token to the browser, for as long as the browser runs."""
     response.set_cookie(
-        cookie_name(), token, path="/", secure=_is_secure(), httponly=True, samesite="Lax"
+        cookie_name(), token, path="/", secure=is_secure(), httponly=True, samesite="Lax"
     )
 
 
 def remove_session_cookie(response: Response) -> None:
     """Take the token back."""
     response.delete_cookie(
-        cookie_name(), path="/", secure=_is_secure(), httponly=True, samesite="Lax"
+        cookie_name(), path="/", secure=is_secure(), httponly=True, samesite="Lax"
     )
 
 
-def _is_secure() -> bool:
+def is_secure() -> bool:
+    """Whether browsers reach the pages by https, so that cookies are for https only."""
     return bool(current_app.config["SESSION_COOKIE_SECURE"])

@@ -64,8 +64,8 @@ def count_attempt(session: Session, kind: AccountKind, name: str, peer: str) -> 
     slip through. ``name`` is what was entered, not the account found by it: a delay that an
     account's login and address share would tell that they belong together.
     """
-    account_key = _key(kind.value, name, _network(peer))
-    peer_key = _key("peer", _network(peer))
+    account_key = _key(kind.value, name, network_of(peer))
+    peer_key = _key("peer", network_of(peer))
     limits = {account_key: ACCOUNT_LIMIT, peer_key: PEER_LIMIT}
     moment = now()
     known = _failures(session, sorted(limits), moment)
@@ -135,7 +135,7 @@ def _count(session: Session, key: bytes, moment: datetime) -> Insert:
     )
 
 
-def _network(peer: str) -> str:
+def network_of(peer: str) -> str:
     """Return what stands for a peer: its address, of an IPv6 address the network."""
     try:
         address = ip_address(peer)

@@ -31,9 +31,10 @@ from core.words import DecisionKind, FollowUp, TicketState
 from portal.areas import Area, Audience
 from portal.customers.asking import access, access_in
 from portal.customers.posting import MessageForm, post
-from portal.database import bookkeeping, reading, writing
+from portal.database import note_down, reading, writing
 from portal.files import file_response, frame_response
 from portal.limits import POST, limiter
+from portal.parameters import id_of_request
 from portal.visitors import organisation, peer, the_viewer
 
 area = Area("ticket", __name__, Audience.CUSTOMER, "/tickets/<public_id>")
@@ -161,14 +162,11 @@ def _page(public_id: str, form: ReplyForm) -> Response:
     session, mine = reading(), access()
     ticket = ticket_for_customer(session, mine, public_id)
     form.prepare_nonce()
-    talk = conversation(
-        session, ticket, internal=False, before=request.args.get("before", type=int)
-    )
+    talk = conversation(session, ticket, internal=False, before=id_of_request("before"))
     me = the_viewer().account.id
     seen = seen_article(session, me, ticket)
     if talk.newest > seen:
-        with bookkeeping() as writes:
-            mark_seen(writes, me, ticket, talk.newest)
+        note_down("a ticket was seen", lambda notes: mark_seen(notes, me, ticket, talk.newest))
     return form.answer(
         "portal/ticket.html",
         after=after_reply(mine, organisation(), ticket),

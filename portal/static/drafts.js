@@ -11,13 +11,13 @@
     }
   };
 
-  // A form that was sent and did not come back has arrived.
+  // A form that was sent has arrived, unless it came back or its answer was an error.
   const fields = [...document.querySelectorAll("[data-draft]")];
-  const returned = document.querySelector(".error-summary") ? new Set(fields.map((field) => field.dataset.draft)) : new Set();
+  const names = (list) => new Set(list.map((field) => field.dataset.draft));
+  const returned = document.querySelector(".error-summary") ? names(fields) : new Set();
+  const isFault = document.querySelector("main[data-fault]") !== null;
   for (const name of JSON.parse(sessionStorage.getItem(SENT) ?? "[]")) {
-    if (!returned.has(name) && document.querySelector("main")?.dataset.fault === undefined) {
-      localStorage.removeItem(PREFIX + name);
-    }
+    if (!isFault && !returned.has(name)) localStorage.removeItem(PREFIX + name);
   }
   sessionStorage.removeItem(SENT);
 
@@ -29,8 +29,8 @@
       else localStorage.removeItem(key);
     });
     field.form?.addEventListener("submit", () => {
-      const names = new Set(JSON.parse(sessionStorage.getItem(SENT) ?? "[]"));
-      sessionStorage.setItem(SENT, JSON.stringify([...names.add(field.dataset.draft)]));
+      const sent = new Set(JSON.parse(sessionStorage.getItem(SENT) ?? "[]"));
+      sessionStorage.setItem(SENT, JSON.stringify([...sent.add(field.dataset.draft)]));
     });
   }
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from werkzeug.routing import Rule
+from werkzeug.routing import IntegerConverter, Rule
 
 from core.db import Database
 from portal.areas import (
@@ -37,7 +37,7 @@ def all_rules(pages: RunningPortal) -> list[Rule]:
 def address_of(pages: RunningPortal, rule: Rule) -> str:
     """Return an address of a page with values that name nothing."""
     values = {
-        name: 987654321 if type(rule._converters[name]).__name__ == "IntegerConverter" else "nix"
+        name: 987654321 if isinstance(rule._converters[name], IntegerConverter) else "nix"
         for name in rule.arguments
     }
     with pages.app.test_request_context():

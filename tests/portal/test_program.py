@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.db import Database
+from core.models import Setting
 from core.secret_key import ensure_secret_key
 from tests.support.portal import fill
 from tests.support.processes import RunningProcess, free_port, run_process
@@ -49,10 +50,16 @@ class Answer:
     body: bytes
 
 
-def ask(port: int, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Answer:
+def ask(
+    port: int,
+    path: str,
+    headers: dict[str, str] | None = None,
+    method: str = "GET",
+    body: bytes = b"",
+) -> Answer:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     with closing(connection):
-        connection.request(method, path, headers=headers or {})
+        connection.request(method, path, body=body or None, headers=headers or {})
         answer = connection.getresponse()
         return Answer(answer.status, answer.headers, answer.read())
 
@@ -116,6 +123,20 @@ def test_a_proxy_is_believed_only_where_there_is_one(ready: Database, tmp_path: 
         assert answer.status == 200
         assert b'href="/hilfe/static/app.css' in answer.body
         assert "__Host-form=" in answer.headers["Set-Cookie"]
+
+
+def test_it_follows_the_limit_of_uploads(ready: Database, tmp_path: Path) -> None:
+    port = free_port()
+    with program(ready, tmp_path, port) as process:
+        process.wait_for_port(port)
+        body = {"Content-Length": str(300 * 10**6)}
+        assert b"<!doctype html>" not in ask(port, "/sign-in", body, "POST").body  # waitress' own
+        with ready.write() as session:
+            session.add(Setting(key="upload_max_bytes", value=10**9))
+        assert ask(port, "/sign-in").status == 200
+        page = ask(port, "/sign-in", {**body, "Content-Length": "100000"}, "POST", b"x" * 100_000)
+        assert page.status == 413
+        assert b"<!doctype html>" in page.body
 
 
 def test_a_header_block_that_is_too_big_is_refused(ready: Database, tmp_path: Path) -> None:

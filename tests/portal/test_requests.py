@@ -294,5 +294,28 @@ def language_of(client: FlaskClient, accepted: str, path: str = "/sign-in") -> s
     return page.partition('<html lang="')[2][:2]
 
 
+@pytest.mark.parametrize(
+    ("login", "home"), [(None, "/sign-in"), ("anna", "/tickets"), ("jonas", "/staff")]
+)
+def test_the_root_leads_everybody_home(pages: RunningPortal, login: str | None, home: str) -> None:
+    answer = pages.client(login).get("/")
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith(home)
+
+
+def test_a_page_is_shown_though_nothing_can_be_noted(
+    pages: RunningPortal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    public_id = pages.add_ticket("anna", "Technik", "Drucker")
+    client = pages.client("anna")
+
+    def locked(*_args: object) -> None:
+        raise OperationalError("UPDATE", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(Database, "write", locked)
+    assert client.get(f"/tickets/{public_id}").status_code == 200
+    assert "a ticket was seen" in caplog.text
+
+
 def test_static_files_need_no_database() -> None:
     assert {"static", "bootstrap.static"} == OPEN_ENDPOINTS

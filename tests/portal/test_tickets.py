@@ -321,6 +321,40 @@ def urlencoded(query: str) -> str:
     return urlencode({"q": query})
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tickets/%00",
+        "/tickets/a%00b/close",
+        "/tickets/{id}/attachments/99999999999999999999",
+        "/tickets/{id}/attachments/-1",
+        "/tickets/{id}/attachments/%C2%B2",
+        "/tickets/{id}/messages/2147483648",
+        "/tickets/" + "x" * 5000,
+    ],
+)
+def test_an_address_that_names_nothing_is_missing(
+    pages_everywhere: RunningPortal, path: str
+) -> None:
+    public_id = pages_everywhere.add_ticket("carol", "Technik", "Drucker")
+    client = pages_everywhere.client("carol")
+    assert client.get(path.replace("{id}", public_id)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["before=99999999999999999999", "before=-1", "before=x", "before=2147483648", "page=%00"],
+)
+def test_parameters_that_mean_nothing_are_ignored(
+    pages_everywhere: RunningPortal, query: str
+) -> None:
+    public_id = pages_everywhere.add_ticket("carol", "Technik", "Drucker")
+    client = pages_everywhere.client("carol")
+    for path in (f"/tickets/{public_id}", "/tickets"):
+        for more in ("", "&q=%00", "&q=a%00b", "&tab=%00&scope=x"):
+            assert "Drucker" in text_of(client, f"{path}?{query}{more}") or "q=" in more
+
+
 def test_another_customer_gets_the_same_404_for_everything(pages_everywhere: RunningPortal) -> None:
     """Threat W1: carol asks for every id of anna."""
     pages = pages_everywhere
