@@ -1,12 +1,15 @@
 """Who may connect: connections counted in all, per address and per minute (threat P8)."""
 
 import ipaddress
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.limits import Limits
+
+log = logging.getLogger(__name__)
 
 IPV6_PREFIX = 64  # what one customer of a provider gets at least: counted as one address
 MINUTE = 60.0
@@ -38,6 +41,7 @@ class Connections:
         self._strangers = 0
         self._trusted = 0
         self._recent: Counter[str] = Counter()
+        self._warned = False
         self._minute_began = clock()
 
     def client(self, host: str) -> Client:
@@ -49,17 +53,11 @@ class Connections:
 
     def admit(self, client: Client) -> bool:
         """Count a new connection, unless that is one too many."""
-        if client.trusted:
-            if self._trusted >= self._limits.relay_connections:
-                return False
-            self._trusted += 1
-            return True
-        key = _counted_as(client.address)
-        if self._strangers >= self._limits.connections or not self._within_own_share(key):
-            return False
-        self._strangers += 1
-        self._open[key] += 1
-        return True
+        self._begin_minute()
+        admitted = self._admit_relay() if client.trusted else self._admit_stranger(client)
+        if not admitted:
+            self._warn(client)
+        return admitted
 
     def release(self, client: Client) -> None:
         """Count an admitted connection as closed."""
@@ -72,16 +70,37 @@ class Connections:
         if not self._open[key]:
             del self._open[key]
 
-    def _within_own_share(self, key: str) -> bool:
+    def _admit_relay(self) -> bool:
+        if self._trusted >= self._limits.relay_connections:
+            return False
+        self._trusted += 1
+        return True
+
+    def _admit_stranger(self, client: Client) -> bool:
+        key = _counted_as(client.address)
+        self._recent[key] += 1
+        if (
+            self._strangers >= self._limits.connections
+            or self._recent[key] > self._limits.connections_per_minute
+            or self._open[key] >= self._limits.connections_per_address
+        ):
+            return False
+        self._strangers += 1
+        self._open[key] += 1
+        return True
+
+    def _begin_minute(self) -> None:
         now = self._clock()
         if now - self._minute_began >= MINUTE:
             self._recent.clear()
+            self._warned = False
             self._minute_began = now
-        self._recent[key] += 1
-        return (
-            self._recent[key] <= self._limits.connections_per_minute
-            and self._open[key] < self._limits.connections_per_address
-        )
+
+    def _warn(self, client: Client) -> None:
+        """Say once a minute that connections are refused: a flood must not fill the log, too."""
+        if not self._warned:
+            self._warned = True
+            log.warning("too many connections: refused %s and perhaps others", client.address)
 
 
 def _counted_as(address: str) -> str:

@@ -26,6 +26,8 @@ from gateway.limits import KIB, Limits
 
 log = logging.getLogger(__name__)
 
+_OURS = Path(__file__).parent
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -187,8 +189,12 @@ class Session(SMTP):
         The text of an error may hold an address with its password, or the mail itself (threats
         P13, O1): the log gets its class and its place.
         """
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        log.error(
-            "%s: %s at %s:%s", self.client.address, type(error).__name__, where.name, where.lineno
-        )
+        log.error("%s: %s at %s", self.client.address, type(error).__name__, _place(error))
         return str(TRY_AGAIN)
+
+
+def _place(error: Exception) -> str:
+    """Return the last line of our own code that an error came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_OURS)]
+    return ", ".join(f"{Path(frame.filename).stem}:{frame.lineno}" for frame in ours[-1:])

@@ -182,6 +182,15 @@ def test_connections_of_one_address_in_a_minute() -> None:
     assert connections.admit(client)
 
 
+def test_a_flood_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    connections = Connections(Limits(connections=0), [])
+    for _ in range(1_000):
+        assert not connections.admit(Client("192.0.2.1", trusted=False))
+    assert [record.getMessage() for record in caplog.records] == [
+        "too many connections: refused 192.0.2.1 and perhaps others"
+    ]
+
+
 def test_an_ipv6_network_is_one_client() -> None:
     connections = Connections(Limits(connections_per_address=1), [])
     assert connections.admit(connections.client("2001:db8::1"))

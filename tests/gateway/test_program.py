@@ -89,6 +89,27 @@ def test_accepted_mail_is_finished(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     assert gateway.tickets() == 1
 
 
+def test_mail_that_was_handed_over_is_finished_without_its_client(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it is committing, the end of the connection and of the gateway do not call it off."""
+    write = Database.write
+    begun = threading.Event()
+
+    def slowly(database: Database) -> object:
+        begun.set()
+        time.sleep(0.5)
+        return write(database)
+
+    monkeypatch.setattr(Database, "write", slowly)
+    gateway = run()
+    with gateway.client() as client:
+        client.play(ENVELOPE + DATA + MESSAGE)
+        assert begun.wait(10)
+    gateway.run(gateway.gateway.stop())
+    assert gateway.tickets() == 1
+
+
 def test_a_message_that_does_not_come_to_its_end_is_not_waited_for(run: Run) -> None:
     gateway = run(limits=Limits(shutdown_seconds=0.3))
     with gateway.client() as client:
