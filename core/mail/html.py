@@ -175,7 +175,7 @@ def _image_or_text(image: re.Match[str], remote_image: str) -> str:
         return ""
     alt = re.search(r' alt="([^"]*)"', image[1])
     text = unescape(alt[1]).strip() if alt else ""
-    return f"<span>{escape(text or remote_image)}</span>"
+    return f"<span>{escape(text or remote_image, quote=False)}</span>"
 
 
 def _link_with_host(link: re.Match[str]) -> str:

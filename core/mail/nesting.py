@@ -39,6 +39,7 @@ _FORMATTING = frozenset(
 )
 _NOT_NESTED = frozenset(["html", "head", "body", "frameset"])  # a fragment has none of its own
 _CELLS = frozenset(["td", "th", "caption"])
+_KEEP_FORMATTING = _CELLS | {"applet", "marquee", "object", "template"}
 _SECTIONS = frozenset(["tbody", "tfoot", "thead"])
 _PARTS = frozenset(["tr", *_SECTIONS, *_CELLS])  # of a table
 _SCOPE = frozenset(
@@ -142,15 +143,22 @@ class _Tree:
         if not self.trusts_ends:
             return False
         for position in range(len(self.elements) - 1, -1, -1):
-            name, waiting = self.elements[position]
+            name, _waiting = self.elements[position]
             if name in names:
-                inside = [each for each, _waiting in self.elements[position + 1 :]]
-                del self.elements[position:]
-                if name in _CELLS:  # formatting does not leave its cell
-                    self.waiting = waiting
-                else:
-                    self.waiting += sum(each in _FORMATTING for each in inside)
+                self._pop(position)
                 return True
             if name in barriers:
                 return False
         return False
+
+    def _pop(self, position: int) -> None:
+        """End the elements from a position on; formatting inside waits, but leaves no cell."""
+        name, _waiting = self.elements[position]
+        interrupted = 0 if name not in _FORMATTING else -1  # itself it does end
+        for name, waiting in self.elements[position:]:
+            if name in _KEEP_FORMATTING:
+                self.waiting = waiting
+                break
+            interrupted += name in _FORMATTING
+        self.waiting += interrupted
+        del self.elements[position:]

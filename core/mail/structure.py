@@ -156,7 +156,7 @@ def _end_of_header(raw: bytes, start: int, end: int) -> tuple[int, bool]:
         return raw.index(b"\n", start) + 1, True
     limit = min(end, start + MAX_HEADER_BLOCK + 4)
     found = raw.find(b"\n\r\n", start, limit)
-    other = raw.find(b"\n\n", start, limit if found < 0 else found)
+    other = raw.find(b"\n\n", start, limit if found < 0 else found + 1)
     if other >= 0:
         return other + 2, True
     if found >= 0:

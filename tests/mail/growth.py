@@ -7,9 +7,9 @@ SMALLEST = 0.002  # seconds; below that the clock and the machine's moods decide
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Return the CPU time of some work, the best of three."""
+    """Return the CPU time of some work, the best of two."""
     best = float("inf")
-    for _attempt in range(3):
+    for _attempt in range(2):
         begin = time.process_time()
         work()
         best = min(best, time.process_time() - begin)

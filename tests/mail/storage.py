@@ -13,7 +13,7 @@ def is_clean(text: str) -> bool:
         text.encode("utf-8")
     except UnicodeEncodeError:
         return False
-    return not any(char < " " and char not in "\t\n" or "\x7f" <= char <= "\x9f" for char in text)
+    return not any((char < " " and char not in "\t\n") or "\x7f" <= char <= "\x9f" for char in text)
 
 
 def texts_of(message: Message) -> Iterator[str]:
