@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import delete
 
 from core.intake.submission import Upload
+from core.models import WebSession
 from core.words import FollowUp, TicketState
 from tests.support.browser import (
     DESKTOP,
@@ -242,6 +244,25 @@ def test_what_was_written_survives_until_it_is_sent(
     page.get_by_label("Nachricht").fill("geheim")
     page.click("text=Abmelden")
     assert page.evaluate("localStorage.length") == 0
+
+
+def test_what_was_written_survives_the_end_of_the_session(
+    portal: RunningPortal, page: Page, sign_in: SignIn
+) -> None:
+    sign_in(page, "anna")
+    page.goto(portal.address("/tickets/new"))
+    page.get_by_label("Technik").check()
+    page.get_by_label("Betreff").fill("Drucker")
+    page.get_by_label("Nachricht").fill("Er piept.")
+    with portal.database.write() as session:
+        session.execute(delete(WebSession))
+    page.click("main button[type=submit]")
+    expect(page.locator("h1")).to_have_text("Bitte melden Sie sich neu an")
+    expect(page.locator("textarea").last).to_have_value("Er piept.")
+    sign_in(page, "anna")
+    page.goto(portal.address("/tickets/new"))
+    expect(page.get_by_label("Betreff")).to_have_value("Drucker")
+    expect(page.get_by_label("Nachricht")).to_have_value("Er piept.")
 
 
 def test_files_are_listed_and_limited(
