@@ -30,7 +30,7 @@ from portal.limits import SIGN_IN, limiter
 from portal.visitors import organisation, peer, the_viewer
 from portal.vocabulary import LANGUAGE_NAMES
 
-THEMES = (("auto", _l("As the device")), ("light", _l("Light")), ("dark", _l("Dark")))
+THEMES = (("auto", _l("Same as the device")), ("light", _l("Light")), ("dark", _l("Dark")))
 
 
 class PreferencesForm(Form):
@@ -44,12 +44,12 @@ class PreferencesForm(Form):
 
     def offer(self) -> None:
         """Fill in what can be chosen here and now."""
-        self.language.choices = choices([("", _("As the browser")), *LANGUAGE_NAMES.items()])
+        self.language.choices = choices([("", _("Same as the browser")), *LANGUAGE_NAMES.items()])
         here = organisation().settings.time_zone
         zones: Sequence[str] = sorted(zone for zone in available_timezones() if "/" in zone)
         self.time_zone.choices = choices(
             [
-                ("", _("As here (%(zone)s)", zone=here)),
+                ("", _("Default (%(zone)s)", zone=here)),
                 *((zone, zone.replace("_", " ")) for zone in zones),
             ]
         )
@@ -68,7 +68,7 @@ class PreferencesForm(Form):
 class PasswordForm(Form):
     """The old password, and the new one twice."""
 
-    old_password = PasswordField(_l("Password until now"), [InputRequired(REQUIRED)])
+    old_password = PasswordField(_l("Current password"), [InputRequired(REQUIRED)])
     password = PasswordField(_l("New password"), [InputRequired(REQUIRED)])
     repeated = PasswordField(
         _l("New password again"),

@@ -270,7 +270,7 @@ def _word(words: type[StrEnum], value: Any) -> str:
 
 
 def _theme(value: str) -> str:
-    return {"auto": _("As the device"), "light": _("Light"), "dark": _("Dark")}.get(value, value)
+    return {"auto": _("Same as the device"), "light": _("Light"), "dark": _("Dark")}.get(value, value)
 
 
 _SHOWN: Mapping[str, Callable[[str], str]] = {
