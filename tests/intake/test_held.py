@@ -14,11 +14,14 @@ from core.intake.held import discard, held_mail, release
 from core.intake.held_list import (
     body_of,
     file_of,
+    headers_of,
     held_counts,
     held_mails,
     identity_of,
     look_at,
+    original_of,
     record_look,
+    waiting_reasons,
 )
 from core.intake.incoming import Incoming, RecipientReceipt
 from core.intake.pipeline import take_in
@@ -319,6 +322,7 @@ def test_who_sees_which_held_mail(database: Database, firm: Firm) -> None:
             assert [row.delivery.id for row in page.items] == visible  # the oldest first
             assert held_counts(session, member).waiting == len(visible)
             assert held_counts(session, member).oldest == AT
+            assert sum(waiting_reasons(session, member).values()) == len(visible)
             for delivery_id in (sales, support, postmaster, 999):
                 for look in (
                     lambda d=delivery_id, m=member: look_at(session, m, d),
@@ -417,6 +421,10 @@ def test_the_body_is_safe_and_its_files_can_be_read(database: Database, firm: Fi
         (attachment,) = body.attachments
         file = file_of(held, attachment.part)
         assert (file.filename, file.served_as) == ("a.png", "application/octet-stream")
+        original = original_of(held)
+        assert original is not None
+        assert "t.example" not in original
+        assert headers_of(held).splitlines()[:2] == ["From: wer@fremd.example", "Subject: x"]
         for part in (0, 1, 99, -1):
             with pytest.raises(NotFound):
                 file_of(held, part)

@@ -130,3 +130,13 @@ def test_every_match_has_a_word_of_the_contract() -> None:
         identify(row[1], [Claim(*c) for c in row[2]], CUSTOMERS, row[3]).matched_by for row in TABLE
     }
     assert words == set(MatchedBy)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "matched_by"), [([INVALID], MatchedBy.ADDRESS), ([], MatchedBy.NUMBER)]
+)
+def test_by_what_an_invalid_account_was_found(
+    accounts: list[AccountFacts], matched_by: MatchedBy
+) -> None:
+    match = identify(accounts, [Claim("K-9", "text")], CUSTOMERS, "")
+    assert (match.kind, match.matched_by) == (MatchKind.INVALID_ACCOUNT, matched_by)

@@ -19,6 +19,7 @@ from core.tickets.lists import (
     StateFilter,
     Tab,
     customer_tickets,
+    staff_counts,
     staff_tickets,
 )
 from core.tickets.search import index_articles
@@ -205,6 +206,32 @@ def test_the_filters_of_staff_that_name_somebody(
                 )
             )
             assert forwards == back == expected, wanted
+
+
+@pytest.mark.parametrize("login", ["root", "jonas"])
+def test_what_is_to_do_is_counted(database: Database, world: World, login: str) -> None:
+    """By state, within the other filters; closed tickets are not counted."""
+    anna = world.firm.customer_users["anna"]
+    rows: list[tuple[StaffFilter, Callable[[Ticket], bool]]] = [
+        (StaffFilter(), lambda _t: True),
+        (StaffFilter(state=StateFilter.CLOSED), lambda _t: True),
+        (StaffFilter(customer_user_id=anna), lambda t: t.customer_user_id == anna),
+        (StaffFilter(query="Wort3"), lambda t: t.subject in {f"Anliegen {n}" for n in WITH_3}),
+    ]
+    with database.read() as session:
+        queues = world.queues(session, login)
+        for wanted, keep in rows:
+            found = [
+                ticket.state
+                for ticket in session.query(Ticket)
+                if ticket.queue_id in queues.readable and keep(ticket)
+            ]
+            assert staff_counts(session, queues, wanted) == {
+                state: found.count(state) for state in TicketState if state != "closed"
+            }
+
+
+WITH_3 = [n for n in range(1000, 1000 + TICKETS) if n % 5 == 3]
 
 
 def test_who_has_no_queue_sees_nothing(database: Database, world: World) -> None:

@@ -7,6 +7,7 @@ from core.db import Database
 from core.errors import NotFound
 from core.models import Article, Attachment, Mail, TicketSeen
 from core.tickets import view
+from core.tickets.origin import delivery_of_article
 from core.tickets.view import (
     OCTETS,
     article_html,
@@ -214,3 +215,21 @@ def test_what_was_seen_never_goes_back(database: Database, world: World) -> None
             session.expire_all()
             assert seen_article(session, anna, ticket) == seen
         assert len(session.scalars(select(TicketSeen)).all()) == 1
+
+
+def test_why_an_article_is_there(database: Database, world: World) -> None:
+    """Whoever may read the ticket may know, also after it was moved; a note has no mail."""
+    with database.write() as session:
+        ticket = world.ticket(session, "anna-support")
+        mail, note = ticket.articles
+        jonas, root = world.queues(session, "jonas"), world.queues(session, "root")
+        address = ticket.public_id
+        assert delivery_of_article(session, root, address, mail.id).recipient == (
+            "technik@example.org"
+        )
+        for queues, article in ((jonas, mail.id), (root, note.id), (root, 999)):
+            with pytest.raises(NotFound):
+                delivery_of_article(session, queues, address, article)
+        ticket.queue_id = world.firm.queues["Vertrieb"]
+        session.flush()
+        assert delivery_of_article(session, jonas, address, mail.id).ticket_id == ticket.id
