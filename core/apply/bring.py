@@ -134,23 +134,44 @@ def _bring_kind(
     """
     groups = {group.name: group.id for group in session.scalars(select(Group))}
     pending: Sequence[Entry] = wanted.entries[kind]
+    without_fallback: Sequence[Entry] = ()
     while pending:
-        problems: list[Problem] = []
-        refused: list[Entry] = []
-        for entry in pending:
+        problems: list[tuple[Entry, Problem]] = []
+        for entry in (*without_fallback, *pending):
             try:
-                change = _bring(session, actor, entry, groups, passwords)
+                yield _bring(session, actor, entry, groups, passwords)
             except InvalidFields as several:
-                problems.extend(entry.problem(each.field, each.message) for each in several.errors)
-                refused.append(entry)
+                problems.extend((entry, entry.problem(e.field, e.message)) for e in several.errors)
             except Invalid as error:
-                problems.append(entry.problem(error.field, error.message))
-                refused.append(entry)
-            else:
-                yield change
+                problems.append((entry, entry.problem(error.field, error.message)))
+        refused = [entry for entry in pending if any(entry is each for each, _text in problems)]
         if len(refused) == len(pending):
-            raise wanted.error(problems)
+            waiting = [entry for entry in refused if _falls_back_to(entry, refused)]
+            if without_fallback or not waiting:
+                raise wanted.error(_causes(problems, waiting))
+            without_fallback = [_without_fallback(entry) for entry in waiting]
+        else:
+            without_fallback = ()
         pending = refused
+
+
+def _falls_back_to(entry: Entry, others: Sequence[Entry]) -> bool:
+    return entry.given.get("fallback_queue") in {other.key for other in others}
+
+
+def _without_fallback(entry: Entry) -> Entry:
+    """Return a queue without its fallback: two that fall back to each other begin so."""
+    left_out = ("forbidden", "fallback_queue")
+    given = {name: value for name, value in entry.given.items() if name not in left_out}
+    return replace(entry, given=given)
+
+
+def _causes(
+    problems: Sequence[tuple[Entry, Problem]], waiting: Sequence[Entry]
+) -> Sequence[Problem]:
+    """Return the problems without those that only follow from another queue's."""
+    causes = [problem for entry, problem in problems if entry not in waiting]
+    return causes or [problem for _entry, problem in problems]
 
 
 def _bring(

@@ -91,10 +91,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong with the file: where, and what."""
+    """Something wrong with the file: where, and what.
+
+    A ``consequence`` is told after the other problems of its entry: a key that is mistyped is
+    missing as well.
+    """
 
     place: Place
     text: str
+    consequence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +286,7 @@ def _told(
         hint = f', did you mean "{near[0]}"?' if near else ""
         return Problem(place, f'{label}unknown key "{name}"{hint}')
     if details["type"] == "missing":
-        return Problem(place, f'{label}the key "{name}" is missing')
+        return Problem(place, f'{label}the key "{name}" is missing', consequence=True)
     reason = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     shown = "" if name in SECRETS else f" (got {details['input']!r})"
     return Problem(place, f"{label}{'.'.join(keys)}: {reason}{shown}")
@@ -292,8 +297,12 @@ def _label(kind: Kind, key: object) -> str:
 
 
 def _error(file: Path, lines: Mapping[Place, int], problems: Sequence[Problem]) -> ApplyError:
-    in_order = sorted(problems, key=lambda problem: line_of(lines, problem.place) or 0)
-    first, line = in_order[0], line_of(lines, in_order[0].place)
+    def in_order(problem: Problem) -> tuple[int, bool, int]:
+        entry, key = (line_of(lines, place) or 0 for place in (problem.place[:2], problem.place))
+        return entry, problem.consequence, key
+
+    first = min(problems, key=in_order)
+    line = line_of(lines, first.place)
     place = f"{file}, line {line}" if line else f"{file}"
     rest = len(problems) - 1
     more = f" (and {rest} more {'problem' if rest == 1 else 'problems'})" if rest else ""
