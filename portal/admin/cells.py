@@ -31,7 +31,7 @@ _CHOICES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A permission that comes by another way than the cell's own, in short."""
+    """A permission that comes by another way than the cell's own; the icon stands for the way."""
 
     text: str
     icon: str
@@ -122,8 +122,7 @@ def _permission(value: str) -> Permission | None:
 
 def _mark(grant: Grant) -> Mark:
     icon = "building" if grant.through is Through.CUSTOMER else "people"
-    way = _("Customer") if grant.through is Through.CUSTOMER else _("everybody")
-    return Mark(f"{_(_CHOICES[grant.permission])} · {way}", icon)
+    return Mark(_(_CHOICES[grant.permission]), icon)
 
 
 def _why(cell: Cell) -> str:

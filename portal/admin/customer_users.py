@@ -33,10 +33,11 @@ from portal.admin.forms import EditForm, LinesField, long_text, text
 from portal.admin.history import history_of
 from portal.admin.links import tickets_url
 from portal.admin.passwords import FirstPasswordForm, PasswordForm, new_password, shown_once
-from portal.admin.stored import id_of_request, stored
+from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
 from portal.forms import choices
+from portal.parameters import id_of_request, text_of_request, word_of_request
 from portal.visitors import organisation, the_viewer
 
 KIND = "customer-user"
@@ -218,10 +219,9 @@ def history(object_id: int) -> str:
 
 def filter_of_request() -> CustomerUserFilter:
     """Return which customer users the address of this page asks for."""
-    word = request.args.get("valid", "")
     return CustomerUserFilter(
-        query=request.args.get("q", "").strip(),
-        valid=next((validity for validity in Validity if validity == word), None),
+        query=text_of_request("q"),
+        valid=word_of_request("valid", Validity),
         group_id=id_of_request("group"),
         customer_id=id_of_request("customer"),
     )

@@ -29,9 +29,10 @@ from portal.admin.confirming import ask_first
 from portal.admin.forms import EditForm, LinesField, ValidField, long_text, text
 from portal.admin.history import history_of
 from portal.admin.links import tickets_url
-from portal.admin.stored import id_of_request, stored
+from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
+from portal.parameters import id_of_request, text_of_request
 from portal.visitors import organisation, the_viewer
 
 KIND = "customer"
@@ -97,7 +98,7 @@ def index() -> str:
 @area.get("/numbers")
 def numbers() -> str:
     """Suggest Kunden# for what somebody has begun to type."""
-    found = known_numbers(reading(), request.args.get("q", "").strip())
+    found = known_numbers(reading(), text_of_request("q"))
     return render_template("admin/numbers.html", numbers=found)
 
 
@@ -175,7 +176,7 @@ def group_choices(session: Session) -> list[tuple[int, str]]:
 def filter_of_request() -> CustomerFilter:
     """Return which customers the address of this page asks for."""
     return CustomerFilter(
-        query=request.args.get("q", "").strip(),
+        query=text_of_request("q"),
         valid={"valid": True, "invalid": False}.get(request.args.get("valid", "")),
         group_id=id_of_request("group"),
     )

@@ -26,6 +26,7 @@ from portal.admin.history import history_of
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
+from portal.parameters import text_of_request
 from portal.visitors import organisation, the_viewer
 
 area = Area("admin_groups", __name__, Audience.ADMIN, "/admin/groups")
@@ -46,7 +47,7 @@ class GroupForm(EditForm):
 @area.get("")
 def index() -> str:
     """List the groups with what is tied to them."""
-    query = request.args.get("q", "").strip()
+    query = text_of_request("q")
     session = reading()
     statement = select(Group).where(contains_words(Group.name, query)).order_by(Group.name)
     return render_template(

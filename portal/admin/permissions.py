@@ -41,9 +41,10 @@ from core.words import Validity
 from portal.admin import customer_users, customers
 from portal.admin.cells import cell_choices, cell_view, posted_changes
 from portal.admin.confirming import ask_first
-from portal.admin.stored import id_of_request, stored
+from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import finish_writing, reading, writing
+from portal.parameters import id_of_request
 from portal.visitors import organisation, the_viewer
 
 MAX_COLUMNS = 8  # groups that a table shows side by side

@@ -1,0 +1,102 @@
+"""Every admin page and every save on both databases, and what only a guess would send."""
+
+import pytest
+from sqlalchemy import func, select
+
+from core.models import AuditEvent
+from tests.portal.admin.browsing import Admin, admin_of
+from tests.portal.admin.firm import account_named, add_firm, group_id, make_findable
+from tests.support.portal import RunningPortal
+
+HUGE = "99999999999999999999"
+
+
+@pytest.fixture
+def everywhere(pages_everywhere: RunningPortal) -> RunningPortal:
+    """The organisation as big as a real one, on each database in turn."""
+    with pages_everywhere.database.write() as session:
+        make_findable(session)
+        add_firm(session)
+    return pages_everywhere
+
+
+def admin_paths(pages: RunningPortal) -> list[str]:
+    """Return the addresses of all admin pages, with the first row of each kind."""
+    rules = [rule for rule in pages.app.url_map.iter_rules() if rule.rule.startswith("/admin")]
+    assert len(rules) > 25
+    return sorted({rule.rule.replace("<int:object_id>", "1") for rule in rules})
+
+
+def test_every_page_works(everywhere: RunningPortal) -> None:
+    ada = admin_of(everywhere)
+    for path in admin_paths(everywhere):
+        assert ada.get(path)
+
+
+def test_every_save_leaves_an_event(everywhere: RunningPortal) -> None:
+    ada = admin_of(everywhere)
+    with everywhere.database.read() as session:
+        nora, technik = account_named(session, "nora").id, group_id(session, "technik")
+        customer = account_named(session, "nora").customer_id
+    saves = [
+        ("/admin/groups/new", {"name": "neu"}),
+        ("/admin/groups/1", {"comment": "neu"}),
+        ("/admin/queues/new", {"name": "Neu", "group": "technik"}),
+        ("/admin/queues/1", {"purpose": "neu"}),
+        ("/admin/customers/new", {"number": "N-1", "name": "Neu"}),
+        ("/admin/customers/1", {"city": "Neustadt"}),
+        ("/admin/customer-users/1", {"city": "Neustadt"}),
+        ("/admin/customer-users/1/password", {}),
+        ("/admin/permissions", {f"cell.{nora}.{technik}.off": "ro"}),
+        ("/admin/permissions/customers", {f"cell.{customer}.{technik}.off": "ro"}),
+        ("/admin/staff/new", {"login": "neu", "email": "neu@example.org"}),
+        ("/admin/staff/1", {"first_name": "Neu"}),
+        ("/admin/staff/1/password", {}),
+        ("/admin/settings", {"session_hours": "9"}),
+    ]
+    new = {"login": "neu", "first_name": "N", "last_name": "N", "email": "n@neu.example"}
+    saves.append(("/admin/customer-users/new", {**new, "customer_number": "N-1"}))
+    for path, fields in saves:
+        before = count_events(everywhere)
+        answer = ada.fill(path, **fields)
+        assert answer.status_code in (200, 303), (path, answer.get_data(as_text=True)[-1500:])
+        assert count_events(everywhere) > before, path
+
+
+def test_a_form_without_a_token_changes_nothing(pages: RunningPortal, ada: Admin) -> None:
+    before = count_events(pages)
+    for path in admin_paths(pages):
+        shown = ada.client.get(path)
+        fields = {"name": "x", "city": "x", "phone": "x"}
+        answer = ada.client.post(path, data=fields)
+        assert answer.status_code in (400, 405), (path, shown.status_code)
+    assert count_events(pages) == before
+
+
+def test_what_does_not_exist_is_missing(everywhere: RunningPortal) -> None:
+    ada = admin_of(everywhere)
+    for path in (
+        f"customer-users/{HUGE}",
+        f"customers/{HUGE}/history",
+        f"groups/{HUGE}",
+        f"queues/{HUGE}",
+        f"staff/{HUGE}/password",
+        "customer-users/0",
+        "groups/-1",
+        "queues/x",
+        "nothing",
+    ):
+        ada.get(f"/admin/{path}", status=404)
+
+
+def test_odd_texts_are_searched_for_without_an_error(everywhere: RunningPortal) -> None:
+    client = everywhere.client("ada")
+    for text in ("%00", "%ED%A0%80", "x" * 5000, "%25", "%FF"):
+        for path in ("customer-users", "customers", "permissions", "audit", "groups"):
+            answer = client.get(f"/admin/{path}?q={text}&actor={text}&group={HUGE}&page={text}")
+            assert answer.status_code == 200, (path, text)
+
+
+def count_events(pages: RunningPortal) -> int:
+    with pages.database.read() as session:
+        return session.scalars(select(func.count(AuditEvent.id))).one()
