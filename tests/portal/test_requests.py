@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from core.db import Database
-from core.models import CustomerUser, Ticket
+from core.models import CustomerUser, Setting
 from portal import account, visitors
-from portal.areas import OPEN_ENDPOINTS
+from portal.areas import OPEN_ENDPOINTS, Area, Audience
 from portal.database import writing
 from portal.headers import CONTENT_SECURITY_POLICY
 from portal.navigation import own_path
@@ -255,14 +255,26 @@ def test_a_flood_of_form_parts_is_refused(pages: RunningPortal) -> None:
     assert answer.status_code == 413
 
 
-def test_an_error_undoes_what_was_written(pages: RunningPortal) -> None:
-    client = pages.client("anna")
-    fields = {"language": "de", "theme": "dark", "time_zone": "", "tickets_per_page": "3"}
-    assert post(client, "/account/preferences", fields).status_code == 422
-    with pages.database.read() as session:
-        themes = set(session.scalars(select(CustomerUser.theme)))
-        assert themes == {"auto"}
-        assert session.scalars(select(func.count(Ticket.id))).one() == 0
+@pytest.mark.parametrize(("status", "kept"), [(200, True), (303, True), (422, False), (500, False)])
+def test_an_answer_that_is_an_error_undoes_what_was_written(
+    sqlite_database: Database, tmp_path: Path, status: int, kept: bool
+) -> None:
+    fill(sqlite_database)
+    app = make_app(sqlite_database, tmp_path)
+    area = Area("writer", __name__, Audience.EVERYBODY)
+
+    @area.post("/write")
+    def write() -> tuple[str, int]:
+        writing().add(Setting(key="organisation_name_again", value="x"))
+        if status == 500:
+            raise RuntimeError
+        return "", status
+
+    app.register_blueprint(area)
+    client = app.test_client()
+    client.post("/write", data={"csrf_token": token_of(client, "/sign-in")})
+    with sqlite_database.read() as session:
+        assert (session.get(Setting, "organisation_name_again") is not None) is kept
 
 
 def test_a_get_cannot_write(pages: RunningPortal) -> None:
