@@ -109,7 +109,7 @@ class ChangeForm(Form):
 class NoteForm(Form):
     """An internal note."""
 
-    text = TextAreaField(_l("Internal note"), [InputRequired(REQUIRED)])
+    text = TextAreaField(_l("Note"), [InputRequired(REQUIRED)])
 
 
 class LinkForm(Form):

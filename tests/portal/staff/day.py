@@ -25,6 +25,7 @@ from core.models import (
 )
 from core.tickets.work import TicketValues, add_note, change_ticket
 from core.words import Permission, Priority, Role, StrangersRule, TicketState, Validity
+from tests.portal.admin.firm import make_findable
 from tests.support.portal import RunningPortal, customer_user, staff
 
 PDF = Upload("Auftragsbestätigung 4711.pdf", "application/pdf", b"%PDF-1.7 " + b"x" * 48_213)
@@ -72,10 +73,13 @@ def a_day(pages: RunningPortal) -> Day:
     """Fill the organisation of ``tests.support.portal`` with a day's work."""
     with pages.database.write() as session:
         _add_staff(session)
+        make_findable(session)
         session.scalars(
             select(Queue).where(Queue.name == "Technik")
         ).one().strangers = StrangersRule.ACCEPT
     tickets = _tickets(pages)
+    forged = a_mail("Gefälscht", "technik@example.org", "vertrieb@example.org", "Hallo\n")
+    pages.add_mail(forged, "technik@example.org", "vertrieb@example.org")
     held = {name: _take_in(pages, name) for name in HELD if name != "invalid"}
     with pages.database.write() as session:
         customer_user(session, "bert").valid = Validity.INVALID
