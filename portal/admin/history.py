@@ -27,6 +27,7 @@ from core.words import (
     TicketState,
     Validity,
 )
+from portal.account import THEMES
 from portal.vocabulary import LANGUAGE_NAMES
 
 MAX_SINCE = 200  # events that are looked through for what happened since a form was read
@@ -79,7 +80,7 @@ FIELDS: Mapping[str, str] = {
     "failed_attempts": N_("Failed attempts before"),
     "fallback_queue": N_("Queue to fall back to"),
     "first_name": N_("First name"),
-    "follow_up": N_("Writing to a closed ticket"),
+    "follow_up": N_("Replies to a closed ticket"),
     "forbidden": N_("Mail of customers who may not write here"),
     "group": N_("Group"),
     "groups": N_("Permissions"),
@@ -113,7 +114,7 @@ FIELDS: Mapping[str, str] = {
     "state": N_("State"),
     "strangers": N_("Mail of unknown senders"),
     "street": N_("Street"),
-    "support_contact": N_("Contact of the support"),
+    "support_contact": N_("Support contact"),
     "theme": N_("Appearance"),
     "ticket": N_("Ticket"),
     "tickets_per_page": N_("Tickets per page"),
@@ -270,7 +271,7 @@ def _word(words: type[StrEnum], value: Any) -> str:
 
 
 def _theme(value: str) -> str:
-    return {"auto": _("Same as the device"), "light": _("Light"), "dark": _("Dark")}.get(value, value)
+    return str(dict(THEMES).get(value, value))
 
 
 _SHOWN: Mapping[str, Callable[[str], str]] = {

@@ -17,8 +17,8 @@ from portal.forms import Form, choices
 
 MADE_UP, CHOSEN, LATER = "made-up", "chosen", "later"
 _WAYS = (
-    (MADE_UP, _l("Make one up and show it to me once")),
-    (CHOSEN, _l("I choose it:")),
+    (MADE_UP, _l("Generate one and show it once")),
+    (CHOSEN, _l("Choose one:")),
 )
 
 

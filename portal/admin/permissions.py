@@ -195,7 +195,7 @@ def _page(table: _Table[Holder], problem: str = "") -> Response:
     if len(columns) > MAX_COLUMNS:
         columns = []
     rows = [
-        (row.holder, [cell_view(here, row.holder.id, g.id, row.cells[g.id]) for g in columns])
+        (row.holder, [(g, cell_view(here, row.holder.id, g.id, row.cells[g.id])) for g in columns])
         for row in found.matrix.page.items
     ]
     parameters = dict(found.parameters)

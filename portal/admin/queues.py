@@ -35,7 +35,7 @@ class QueueForm(EditForm):
     group = SelectField(_l("Group"), [Starred()])
     addresses = LinesField(_l("Mail addresses"))
     purpose = text(_l("Purpose"))
-    follow_up = RadioField(_l("Writing to a closed ticket"), default=FollowUp.POSSIBLE)
+    follow_up = RadioField(_l("Replies to a closed ticket"), default=FollowUp.POSSIBLE)
     forbidden = RadioField(
         _l("Mail of customers who may not write here"), default=ForbiddenRule.HOLD
     )

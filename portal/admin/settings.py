@@ -78,7 +78,7 @@ class SettingsForm(EditForm):
     customer_group_support = BooleanField(_l("Use customer groups"))
     customer_group_always_groups = SelectMultipleField(_l("Groups for everybody"))
     organisation_name = text(_l("Name of the organisation"), starred=True)
-    support_contact = text(_l("Contact of the support"))
+    support_contact = text(_l("Support contact"))
     language = SelectField(_l("Language"))
     time_zone = SelectField(_l("Time zone"))
     sender_policy = RadioField(_l("Trust in senders"))

@@ -8,11 +8,6 @@
   // Cells of permissions. The form may be replaced by the search, so the page listens.
   const status = document.querySelector("[data-matrix-status]");
 
-  const tell = (text, isBad = false) => {
-    status.textContent = text;
-    status.classList.toggle("is-bad", isBad);
-  };
-
   const parse = async (answer) =>
     new DOMParser().parseFromString(await answer.text(), "text/html");
 
@@ -40,9 +35,10 @@
     const sentence = page.querySelector("[data-saved]");
     if (saved && sentence) {
       const fresh = document.adoptNode(saved);
+      const hasMovedOn = document.activeElement?.matches("input, select, a, button") ?? false;
       cell.replaceWith(fresh);
-      fresh.querySelector("select").focus();
-      tell(sentence.textContent.trim());
+      if (!hasMovedOn) fresh.querySelector("select").focus();
+      status.textContent = sentence.textContent.trim();
       return;
     }
     // Somebody else was faster, a question comes first, or one is signed out: show that page.

@@ -75,7 +75,7 @@ def test_filters_and_pages_keep_their_words(firm: RunningPortal) -> None:
 
 
 def test_an_empty_list_is_told_from_no_match(pages: RunningPortal, ada: Admin) -> None:
-    assert "No customer user fits." in ada.get(f"{LIST}?q=zzz")
+    assert "No customer user matches." in ada.get(f"{LIST}?q=zzz")
 
 
 def test_a_new_account_gets_a_password_that_is_shown_once(pages: RunningPortal, ada: Admin) -> None:
@@ -267,7 +267,7 @@ def test_whoever_is_slower_sees_what_was_changed_and_keeps_what_they_typed(
     answer = ada.send(path, shown, mobile="+49 170 2", city="Bonn")
     page = answer.get_data(as_text=True)
     assert answer.status_code == 409
-    assert "What was changed meanwhile" in page
+    assert "What has changed meanwhile" in page
     assert "<del>–</del>" in page
     assert "<ins>Berlin</ins>" in page
     again = form_of(answer)

@@ -103,7 +103,7 @@ def test_the_list_counts_accounts_and_searches(firm: RunningPortal) -> None:
     assert "1 customer found" in page
     assert re.search(r'data-label="Customer users">12<', page)
     assert "1 customer found" in ada.get(f"{LIST}?valid=invalid")
-    assert "No customer fits." in ada.get(f"{LIST}?q=%25")
+    assert "No customer matches." in ada.get(f"{LIST}?q=%25")
 
 
 def test_a_customer_shows_its_accounts(firm: RunningPortal) -> None:
