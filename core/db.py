@@ -50,6 +50,8 @@ class Database:
             self.backend = self.url.get_backend_name()
             if self.backend not in BACKENDS:
                 raise ArgumentError(f"{self.backend} is neither sqlite nor postgresql")
+            if self.is_sqlite and self.file is None:
+                raise ArgumentError("SQLite needs a file, as in sqlite:///var/schalter.db")
             self.reader, self.writer = self._engines(pool_size)
         except OSError as error:  # the folder of the file cannot be made
             raise DatabaseUnavailable(f"database {self.address}: {error.strerror}") from None
