@@ -7,6 +7,7 @@ ever, runs while a message is being taken in, and waits for clients that never r
 
 import asyncio
 import logging
+import math
 import ssl
 import traceback
 from collections.abc import Callable, Iterator
@@ -72,6 +73,7 @@ class Session(SMTP):
         self._closing: asyncio.TimerHandle | None = None
         loop = asyncio.get_running_loop()
         relay, stranger = self.limits.relay_session_seconds, self.limits.session_seconds
+        self._deadline = self._looks_at = math.inf
         self._session_ends = loop.time() + (relay if client.trusted else stranger)
         # A host name is given so that aiosmtpd asks no name server for ours.
         super().__init__(None, hostname=service.hostname, enable_SMTPUTF8=True, loop=loop)
@@ -150,19 +152,32 @@ class Session(SMTP):
     # The clock
 
     def _reset_timeout(self, duration: float | None = None) -> None:
-        """Give the client ``duration`` seconds from now, but never more than its session has."""
-        self._stop_clock()
+        """Give the client ``duration`` seconds from now, but never more than its session has.
+
+        The timer is only set anew to go off earlier; when it goes off too early, it looks again.
+        Most commands so cost no timer.
+        """
         seconds = self.limits.command_seconds if duration is None else duration
-        left = min(seconds, self._session_ends - self.loop.time())
-        self._timeout_handle = self.loop.call_later(max(left, 0.0), self._timeout_cb)
+        self._deadline = min(self.loop.time() + seconds, self._session_ends)
+        if self._deadline < self._looks_at:
+            self._look_at(self._deadline)
 
-    def _timeout_cb(self) -> None:
-        log.info("%s: timeout", self.client.address)
-        self.cut(replies.TIMEOUT)
-
-    def _stop_clock(self) -> None:
+    def _look_at(self, when: float) -> None:
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
+        self._looks_at = when
+        self._timeout_handle = self.loop.call_at(when, self._timeout_cb)
+
+    def _timeout_cb(self) -> None:
+        self._looks_at = math.inf
+        if self._deadline <= self.loop.time():
+            log.info("%s: timeout", self.client.address)
+            self.cut(replies.TIMEOUT)
+        elif self._deadline < math.inf:
+            self._look_at(self._deadline)
+
+    def _stop_clock(self) -> None:
+        self._deadline = math.inf
 
     @contextmanager
     def _our_time(self) -> Iterator[None]:

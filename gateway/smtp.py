@@ -316,7 +316,8 @@ class SmtpSession(Session):
             await self.handle_exception(error)
             return TRY_AGAIN
         self._idle_commands = 0
-        log.info("%s: %d bytes: %s", self.client.address, spool.size, receipt.reply)
+        if receipt.reply.code >= 400:  # what was accepted is in the mail log that staff read
+            log.info("%s: refused: %s", self.client.address, receipt.reply)
         return receipt
 
     def _final_replies(self, outcome: Receipt | Reply, transaction: Transaction) -> list[Reply]:
