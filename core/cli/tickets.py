@@ -22,6 +22,7 @@ from core.tickets.view import conversation
 
 PAGE = 100
 DEFAULT_LIMIT = 25
+LARGEST_ID = 2**31 - 1  # that PostgreSQL's integer holds
 
 T = TypeVar("T")
 
@@ -101,11 +102,7 @@ def list_tickets(
 def show_ticket(console: Console, number: int, as_json: bool) -> None:
     """Show the ticket with this NUMBER and its whole conversation, internal notes included."""
     with console.database() as database, database.read() as session:
-        ticket = session.scalars(
-            select(Ticket).where(Ticket.id == ticket_id_of(number))
-        ).one_or_none()
-        if ticket is None:
-            raise NotFound(f"There is no ticket {number}.")
+        ticket = _numbered(session, number)
         shown_ticket = {
             **_tickets(session, [ticket])[0],
             "articles": [_article(article) for article in _articles(session, ticket)],
@@ -114,6 +111,15 @@ def show_ticket(console: Console, number: int, as_json: bool) -> None:
         print_json(shown_ticket)
     else:
         _print(shown_ticket)
+
+
+def _numbered(session: Session, number: int) -> Ticket:
+    """Return the ticket with this number; raise ``NotFound``, also for one that none can have."""
+    id_ = ticket_id_of(number)
+    ticket = session.get(Ticket, id_) if 0 < id_ <= LARGEST_ID else None
+    if ticket is None:
+        raise NotFound(f"There is no ticket {number}.")
+    return ticket
 
 
 def pages(read: Callable[[str | None, int], Page[T]], limit: int) -> Iterator[T]:
