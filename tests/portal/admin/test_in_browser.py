@@ -52,6 +52,13 @@ PAGES = {
     "audit": "/admin/audit",
 }
 
+# Pixels of empty page below its last line, where the page is longer than its window.
+BELOW_THE_FOOT = """(() => {
+    const page = document.documentElement;
+    const foot = document.querySelector(".page-foot").getBoundingClientRect().bottom;
+    return page.scrollHeight > page.clientHeight ? page.scrollHeight - scrollY - foot : 0;
+})()"""
+
 
 @pytest.mark.parametrize(
     ("look", "size", "dark", "locale"),
@@ -79,6 +86,7 @@ def test_every_page_is_accessible_and_fits(
         assert page.locator("html").get_attribute("lang") == locale[:2]
         assert page.locator("h1").count() == 1
         assert_no_horizontal_overflow(page)
+        assert page.evaluate(BELOW_THE_FOOT) < 100, path
         assert_accessible(page)
         shoot(page, f"admin-{name}-{look}")
 
