@@ -43,6 +43,7 @@ VALIDITIES = (
     (Validity.INVALID, None, False),
     (Validity.INVALID_TEMPORARILY, None, False),
     (Validity.INVALID_TEMPORARILY, TODAY + timedelta(days=3), False),
+    (Validity.INVALID_TEMPORARILY, TODAY, False),
     (Validity.INVALID_TEMPORARILY, TODAY - timedelta(days=3), True),
 )
 
@@ -128,14 +129,16 @@ def _sizes(groups: int, queues: int, customers: int) -> tuple[int, int, int]:
 def _firm(groups: int, queues: int, customers: int) -> st.SearchStrategy[RandomFirm]:
     mostly = st.sampled_from([True, True, True, False])
     permissions = st.dictionaries(
-        st.integers(0, groups - 1), st.sampled_from(Permission), max_size=groups
+        st.integers(0, groups - 1),
+        st.sampled_from([Permission.RW, Permission.RW, Permission.RO]),
+        max_size=groups,
     )
     accounts = st.lists(
         st.builds(
             RandomAccount,
             customer=st.integers(0, customers - 1),
             groups=permissions,
-            validity=st.sampled_from([0, 0, 0, 1, 2, 3, 4]),
+            validity=st.sampled_from([0, 0, 0, 0, 1, 2, 3, 4, 5]),
             sees_all=st.booleans(),
         ),
         min_size=1,
@@ -145,7 +148,7 @@ def _firm(groups: int, queues: int, customers: int) -> st.SearchStrategy[RandomF
         lambda found: st.builds(
             RandomFirm,
             support=mostly,
-            always=st.frozensets(st.integers(0, groups - 1), max_size=1),
+            always=st.frozensets(st.integers(0, groups - 1), max_size=groups - 1),
             groups=st.tuples(*[mostly] * groups),
             queues=st.tuples(*[st.tuples(st.integers(0, groups - 1), mostly)] * queues),
             customers=st.tuples(*[st.tuples(mostly, permissions)] * customers),

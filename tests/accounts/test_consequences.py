@@ -59,8 +59,13 @@ def ticket(
 
 
 @pytest.fixture
-def firm(database: Database) -> Firm:
-    """The organisation with open and closed tickets."""
+def firm(sqlite_database: Database) -> Firm:
+    """The organisation with open and closed tickets, on SQLite."""
+    return filled(sqlite_database)
+
+
+def filled(database: Database) -> Firm:
+    """Store the organisation with open and closed tickets."""
     found = a_firm(database)
     with database.write() as session:
         for login, queue in (
@@ -186,38 +191,50 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_what_is_told_before_is_what_happens(database: Database, firm: Firm, case: str) -> None:
-    (asked, made), hidden, shown = CASES[case]
+def test_both_databases_count_alike(database: Database) -> None:
+    firm = filled(database)
     with database.read() as session:
+        told = {case: asked(session, firm) for case, ((asked, _made), _h, _s) in CASES.items()}
+    assert told == {
+        case: Consequences(hidden % ALONE + hidden // ALONE, shown)
+        for case, (_how, hidden, shown) in CASES.items()
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_told_before_is_what_happens(
+    sqlite_database: Database, firm: Firm, case: str
+) -> None:
+    (asked, made), hidden, shown = CASES[case]
+    with sqlite_database.read() as session:
         told = asked(session, firm)
     accounts, alone = hidden % ALONE, hidden // ALONE
     assert told == Consequences(accounts + alone, shown)
-    before = seen(database)
+    before = seen(sqlite_database)
     assert before == {"anna": 3, "bert": 1, "carol": 0, "gone": 0}
-    with database.write() as session:
+    with sqlite_database.write() as session:
         made(session, firm)
-    after = seen(database)
+    after = seen(sqlite_database)
     lost = sum(max(before[login] - after[login], 0) for login in before)
     won = sum(max(after[login] - before[login], 0) for login in before)
     assert (lost, won) == (accounts, shown)
 
 
-def test_what_nobody_sees_is_hidden_from_nobody(database: Database, firm: Firm) -> None:
-    with database.write() as session:
+def test_what_nobody_sees_is_hidden_from_nobody(sqlite_database: Database, firm: Firm) -> None:
+    with sqlite_database.write() as session:
         account = the_account(session, "anna")
         changed = replace(customer_user_values(account), valid=Validity.INVALID)
         save_customer_user(session, ADMIN, changed, account)
-    with database.read() as session:
+    with sqlite_database.read() as session:
         organisation = load_organisation(session)
         change = anna(firm, "technik", RW, None)
         assert consequences_of_customer_user_cells(session, organisation, change) == Consequences()
 
 
-def test_several_changes_are_taken_together(database: Database, firm: Firm) -> None:
+def test_several_changes_are_taken_together(sqlite_database: Database, firm: Firm) -> None:
     """A queue that moves to a group which the same page grants hides nothing."""
     both = [*anna(firm, "technik", RW, None), *anna(firm, "rechnung", None, RW)]
-    with database.read() as session:
+    with sqlite_database.read() as session:
         told = consequences_of_customer_user_cells(session, load_organisation(session), both)
     assert told == Consequences(hidden=2)
 

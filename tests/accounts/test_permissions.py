@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from core.accounts.matrix import CellChange, save_customer_user_cells
 from core.accounts.permissions import (
     Access,
     Grant,
@@ -221,7 +222,11 @@ def test_how_many_a_queue_is_open_to(database: Database) -> None:
         }
     with database.write() as session:
         change_settings(session, ADMIN, {"customer_group_always_groups": ["rechnung"]})
+        twice = CellChange(firm.customer_users["anna"], firm.groups["vertrieb"], None, RW)
+        save_customer_user_cells(session, ADMIN, [twice])
     with database.read() as session:
         organisation_ = load_organisation(session)
         assert queue_reach(session, organisation_, firm.queues["Rechnung"]) == 3
         assert queue_reach(session, organisation_, 999) == 0
+        once = queue_reach(session, organisation_, firm.queues["Vertrieb"])
+        assert once == 2, "who has a permission by two ways counts once"

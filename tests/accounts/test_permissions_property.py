@@ -47,7 +47,7 @@ _numbers = count()
 
 
 @given(firm=random_firms())
-@settings(SETTINGS, max_examples=50)
+@settings(SETTINGS, max_examples=30)
 def test_everything_that_asks_gets_the_same_answer(
     sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, firm: RandomFirm
 ) -> None:

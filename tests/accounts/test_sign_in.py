@@ -45,6 +45,17 @@ OFFICE = "office@muster.example"
 @pytest.fixture
 def people(database: Database) -> Database:
     """Anna with three addresses, Bert who shares one, Jonas, an admin; one password for all."""
+    return filled(database)
+
+
+@pytest.fixture
+def sqlite_people(sqlite_database: Database) -> Database:
+    """The same people, where it does not matter which system the database is."""
+    return filled(sqlite_database)
+
+
+def filled(database: Database) -> Database:
+    """Store these people and their password."""
     customers(database)
     saved(
         database,
@@ -169,9 +180,9 @@ def test_every_refusal_is_the_same(people: Database) -> None:
         assert session.scalar(select(func.count(AuditEvent.id)).where(signed_in)) == 0
 
 
-def test_the_refusal_is_said_in_german_as_well(people: Database) -> None:
+def test_the_refusal_is_said_in_german_as_well(sqlite_people: Database) -> None:
     with in_language("de"):
-        assert refusal(people) == "Benutzername oder Kennwort ist nicht richtig."
+        assert refusal(sqlite_people) == "Benutzername oder Kennwort ist nicht richtig."
 
 
 def make_invalid(database: Database) -> None:
@@ -194,9 +205,9 @@ def take_password(database: Database) -> None:
 
 @pytest.mark.parametrize("change", [make_invalid, make_customer_invalid, take_password])
 def test_the_right_password_of_an_account_that_may_not_is_refused_alike(
-    people: Database, change: Callable[[Database], None], monkeypatch: pytest.MonkeyPatch
+    sqlite_people: Database, change: Callable[[Database], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    change(people)
+    change(sqlite_people)
     compared: list[str | None] = []
     verify = signing_in.verify_password
 
@@ -205,7 +216,7 @@ def test_the_right_password_of_an_account_that_may_not_is_refused_alike(
         return verify(password, stored)
 
     monkeypatch.setattr(signing_in, "verify_password", watched)
-    assert refusal(people, "anna", PASSWORD) == refusal(people, "nobody", PASSWORD)
+    assert refusal(sqlite_people, "anna", PASSWORD) == refusal(sqlite_people, "nobody", PASSWORD)
     assert compared == [None, None], "both must be compared with the hash of nobody"
 
 
@@ -227,34 +238,36 @@ def test_a_refusal_costs_the_same_work_whether_or_not_there_is_an_account(
     assert sorted(rows) == [1, 1, 1, 1, 4], "one row for each name, one for the peer"
 
 
-def test_invalid_staff_do_not_get_in(people: Database) -> None:
-    with people.write() as session:
+def test_invalid_staff_do_not_get_in(sqlite_people: Database) -> None:
+    with sqlite_people.write() as session:
         save_staff(session, ADMIN, replace(JONAS, valid=False), staff_with_login(session, "jonas"))
-    assert refusal(people, "jonas", PASSWORD, kind=STAFF) == "Login or password is not correct."
+    assert (
+        refusal(sqlite_people, "jonas", PASSWORD, kind=STAFF) == "Login or password is not correct."
+    )
 
 
-def test_an_address_that_two_of_staff_have_signs_nobody_in(people: Database) -> None:
-    staff_saved(people, replace(JONAS, login="eva"))
-    with people.write() as session:
+def test_an_address_that_two_of_staff_have_signs_nobody_in(sqlite_people: Database) -> None:
+    staff_saved(sqlite_people, replace(JONAS, login="eva"))
+    with sqlite_people.write() as session:
         session.execute(update(Staff).values(password_hash=HASH))
-    refusal(people, "jonas@example.org", PASSWORD, kind=STAFF)
-    assert attempt(people, "eva", kind=STAFF).account.login == "eva"
+    refusal(sqlite_people, "jonas@example.org", PASSWORD, kind=STAFF)
+    assert attempt(sqlite_people, "eva", kind=STAFF).account.login == "eva"
 
 
-def test_an_address_that_is_anothers_login_signs_the_other_in(people: Database) -> None:
-    saved(people, replace(BERT, login="Anna@muster.example", email="third@muster.example"))
-    with people.write() as session:
+def test_an_address_that_is_anothers_login_signs_the_other_in(sqlite_people: Database) -> None:
+    saved(sqlite_people, replace(BERT, login="Anna@muster.example", email="third@muster.example"))
+    with sqlite_people.write() as session:
         session.execute(update(CustomerUser).values(password_hash=HASH))
-    assert attempt(people, "anna@muster.example").account.login == "Anna@muster.example"
+    assert attempt(sqlite_people, "anna@muster.example").account.login == "Anna@muster.example"
 
 
-def test_an_address_that_is_shared_on_both_sides_signs_nobody_in(people: Database) -> None:
-    with people.write() as session:
+def test_an_address_that_is_shared_on_both_sides_signs_nobody_in(sqlite_people: Database) -> None:
+    with sqlite_people.write() as session:
         for account in (the_account(session, "Anna"), the_account(session, "bert")):
             for row in account.addresses:
                 if row.address == OFFICE:
                     row.shared, row.exclusive = True, False
-    refusal(people, OFFICE, PASSWORD)
+    refusal(sqlite_people, OFFICE, PASSWORD)
 
 
 def test_what_happens_between_check_and_session_counts(
@@ -311,8 +324,8 @@ def test_guessing_is_slowed_down_and_the_right_password_must_wait_too(people: Da
     assert events(people, "customer-user")[-1].after == {"failed_attempts": 5}
 
 
-def test_an_account_that_nobody_has_is_slowed_down_in_the_same_way(people: Database) -> None:
-    seen = [[waiting(people, login) for _n in range(6)] for login in ("anna", "nobody")]
+def test_an_account_that_nobody_has_is_slowed_down_in_the_same_way(sqlite_people: Database) -> None:
+    seen = [[waiting(sqlite_people, login) for _n in range(6)] for login in ("anna", "nobody")]
     assert seen == [[0, 0, 0, 0, 0, 1]] * 2
 
 
@@ -329,13 +342,13 @@ def test_many_at_the_same_time_do_not_slip_through(people: Database) -> None:
 
 
 def test_neither_logins_nor_passwords_are_kept_of_failures(
-    people: Database, caplog: pytest.LogCaptureFixture
+    sqlite_people: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with pytest.raises(SignInFailed):
-        attempt(people, "my-secret-word", "my-other-secret")
+        attempt(sqlite_people, "my-secret-word", "my-other-secret")
     assert "secret" not in caplog.text
-    with people.read() as session:
+    with sqlite_people.read() as session:
         for table in ("audit_events", "sign_in_throttles", "web_sessions"):
             rows = str(session.execute(text(f"SELECT * FROM {table}")).all())
             assert "secret" not in rows
@@ -358,18 +371,18 @@ def test_a_changed_password_counts_and_ends_the_other_sessions(people: Database)
     assert (event.actor_name, event.before, event.after) == ("Anna", None, None)
 
 
-def test_staff_with_a_one_time_password_choose_another_one(people: Database) -> None:
-    with people.write() as session:
+def test_staff_with_a_one_time_password_choose_another_one(sqlite_people: Database) -> None:
+    with sqlite_people.write() as session:
         set_password(session, ADMIN, staff_with_login(session, "jonas"), HASH, one_time=True)
-    signed_in = attempt(people, "jonas", kind=STAFF)
+    signed_in = attempt(sqlite_people, "jonas", kind=STAFF)
     assert signed_in.must_change_password
-    found = visit(people, signed_in)
+    found = visit(sqlite_people, signed_in)
     assert found.must_change_password
     with pytest.raises(Invalid, match="another password"):
-        change_password(people, found, PASSWORD, PASSWORD, peer=HERE)
-    change_password(people, found, PASSWORD, NEW, peer=HERE)
-    assert not visit(people, signed_in).must_change_password
-    assert not attempt(people, "jonas", NEW, kind=STAFF).must_change_password
+        change_password(sqlite_people, found, PASSWORD, PASSWORD, peer=HERE)
+    change_password(sqlite_people, found, PASSWORD, NEW, peer=HERE)
+    assert not visit(sqlite_people, signed_in).must_change_password
+    assert not attempt(sqlite_people, "jonas", NEW, kind=STAFF).must_change_password
 
 
 @pytest.mark.parametrize(
@@ -383,22 +396,24 @@ def test_staff_with_a_one_time_password_choose_another_one(people: Database) -> 
     ],
 )
 def test_a_password_that_may_not_be_changed_so(
-    people: Database, old: str, new: str, field: str
+    sqlite_people: Database, old: str, new: str, field: str
 ) -> None:
-    found = visit(people, attempt(people))
+    found = visit(sqlite_people, attempt(sqlite_people))
     with pytest.raises(Invalid) as refused:
-        change_password(people, found, old, new, peer=HERE)
+        change_password(sqlite_people, found, old, new, peer=HERE)
     assert refused.value.field == field
-    attempt(people)
+    attempt(sqlite_people)
 
 
-def test_guessing_the_old_password_in_a_stolen_session_is_slowed_down(people: Database) -> None:
-    found = visit(people, attempt(people))
+def test_guessing_the_old_password_in_a_stolen_session_is_slowed_down(
+    sqlite_people: Database,
+) -> None:
+    found = visit(sqlite_people, attempt(sqlite_people))
     for _n in range(5):
         with pytest.raises(Invalid):
-            change_password(people, found, "wrong", NEW, peer=HERE)
+            change_password(sqlite_people, found, "wrong", NEW, peer=HERE)
     with pytest.raises(SignInFailed) as refused:
-        change_password(people, found, PASSWORD, NEW, peer=HERE)
+        change_password(sqlite_people, found, PASSWORD, NEW, peer=HERE)
     assert refused.value.wait_seconds == 1
 
 

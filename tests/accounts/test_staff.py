@@ -132,15 +132,15 @@ def test_of_two_admins_who_demote_each_other_one_stays(database: Database) -> No
     ],
 )
 def test_a_change_of_role_or_validity_ends_the_sessions(
-    database: Database, change: dict[str, object], ends: bool
+    sqlite_database: Database, change: dict[str, object], ends: bool
 ) -> None:
-    staff_saved(database, JONAS)
-    with database.write() as session:
+    staff_saved(sqlite_database, JONAS)
+    with sqlite_database.write() as session:
         start_session(session, staff_with_login(session, "jonas"), peer="", agent="")
-    with database.write() as session:
+    with sqlite_database.write() as session:
         changed = replace(JONAS, **change)  # type: ignore[arg-type]
         save_staff(session, ADMIN, changed, staff_with_login(session, "jonas"))
-    with database.read() as session:
+    with sqlite_database.read() as session:
         assert session.scalar(select(func.count()).select_from(WebSession)) == (0 if ends else 1)
 
 
@@ -168,25 +168,21 @@ QUEUES = [
 ]
 
 
-@pytest.mark.parametrize(("role", "valid", "groups", "readable", "writable"), QUEUES)
-def test_which_queues_are_whose(
-    database: Database,
-    role: Role,
-    valid: bool,
-    groups: dict[str, Permission],
-    readable: str,
-    writable: str,
-) -> None:
+def test_which_queues_are_whose(database: Database) -> None:
     firm = a_firm(database)
     names = {queue_id: name for name, queue_id in firm.queues.items()}
-    eva = StaffValues(login="eva", email="eva@example.org", role=role, valid=valid, groups=groups)
-    staff_saved(database, eva)
-    with database.read() as session:
-        found = staff_queue_ids(
-            session, load_organisation(session), staff_with_login(session, "eva")
+    for number, (role, valid, groups, readable, writable) in enumerate(QUEUES):
+        login = f"eva{number}"
+        email = f"{login}@example.org"
+        staff_saved(
+            database,
+            StaffValues(login=login, email=email, role=role, valid=valid, groups=groups),
         )
-    assert " ".join(sorted(names[each] for each in found.readable)) == readable
-    assert " ".join(sorted(names[each] for each in found.writable)) == writable
+        with database.read() as session:
+            eva = staff_with_login(session, login)
+            found = staff_queue_ids(session, load_organisation(session), eva)
+        assert " ".join(sorted(names[each] for each in found.readable)) == readable
+        assert " ".join(sorted(names[each] for each in found.writable)) == writable
 
 
 def test_an_invalid_queue_or_group_can_be_read_by_agents_not_written_to(
