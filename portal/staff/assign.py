@@ -74,7 +74,6 @@ def _page(public_id: str, form: AssignForm) -> Response:
     if ticket.queue_id not in mine.writable:
         raise Forbidden(_("You may read this ticket, but not change it."))
     query = text_of_request("q") if "q" in request.args else _first_guess(ticket)
-    form.version.data = ticket.version
     page = render_template(
         "staff/assign.html",
         found=accounts_found(reading(), query, ticket.queue_id),

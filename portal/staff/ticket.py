@@ -38,6 +38,7 @@ from core.tickets.work import (
     unlink,
 )
 from core.words import Priority, TicketState
+from portal.admin.forms import put
 from portal.admin.history import history_of
 from portal.areas import Area, Audience
 from portal.database import finish_writing, reading, writing
@@ -81,15 +82,18 @@ class ChangeForm(Form):
 
     def show(self, ticket: Ticket) -> None:
         """Show a ticket as it is stored."""
-        values = ticket_values(ticket)
-        self.put(_fields_of(values))
-        self.version.data = ticket.version
-        self.read.data = _as_read(values)
+        self.put(_fields_of(ticket_values(ticket)))
+        self.mark_read(ticket)
 
     def put(self, values: Mapping[str, str | int]) -> None:
-        """Set fields."""
+        """Give fields other values than what was sent."""
         for name, value in values.items():
-            self[name].data = value
+            put(self[name], value)
+
+    def mark_read(self, ticket: Ticket) -> None:
+        """Note what the reader of this form gets to see."""
+        put(self.version, ticket.version)
+        put(self.read, _as_read(ticket_values(ticket)))
 
     def values(self) -> TicketValues:
         """Return what was entered."""
@@ -316,8 +320,7 @@ def _take_over(public_id: str, form: ChangeForm) -> list[Difference]:
     form.put(
         {name: value for name, value in others.items() if str(form[name].data) == read.get(name)}
     )
-    form.version.data = ticket.version
-    form.read.data = _as_read(ticket_values(ticket))
+    form.mark_read(ticket)
     return [
         Difference(
             form[name].label.text, form.text_of(name, value), form.text_of(name, form[name].data)

@@ -6,6 +6,7 @@ only, and *rolf*, who may read Vertrieb and nothing else.
 
 from dataclasses import dataclass
 from email.message import EmailMessage
+from zlib import crc32
 
 from flask.testing import FlaskClient
 from sqlalchemy import select
@@ -15,6 +16,7 @@ from core.accounts.sessions import start_session
 from core.audit import staff_actor
 from core.intake.submission import Upload
 from core.models import (
+    Article,
     Delivery,
     Group,
     Mail,
@@ -95,7 +97,7 @@ def a_mail(subject: str, sender: str, to: str, text: str, html: str = "", **head
     message["From"] = sender
     message["To"] = to
     message["Subject"] = subject
-    message["Message-ID"] = f"<{abs(hash((subject, sender)))}@mail.example>"
+    message["Message-ID"] = f"<{crc32((subject + sender).encode())}@mail.example>"
     message["Date"] = "Tue, 24 Nov 2026 09:14:00 +0100"
     for name, value in headers.items():
         message[name.replace("_", "-")] = value
@@ -232,3 +234,37 @@ def _add_staff(session: Session) -> None:
 def stored(day: Day, session: Session, name: str) -> Ticket:
     """Return a ticket of the day."""
     return day.pages.ticket(session, day.tickets[name])
+
+
+def pages_of(day: Day) -> dict[str, str]:
+    """Every page of staff in every state that looks different."""
+    with day.pages.database.read() as session:
+        measured = stored(day, session, "measured").articles[0].id
+        offer = session.scalars(select(Article.id).order_by(Article.id)).first()
+        refused = session.scalars(select(Mail.reference).where(Mail.subject == "Gefälscht")).one()
+    return {
+        "dashboard": "/staff/",
+        "tickets": "/staff/tickets",
+        "tickets-all": "/staff/tickets?state=all&owner=me",
+        "tickets-none": "/staff/tickets?q=gibtesnicht",
+        "ticket": day.url("offer"),
+        "ticket-html": day.url("measured"),
+        "ticket-stranger": day.url("guest"),
+        "ticket-long": day.url("long"),
+        "ticket-history": day.url("offer") + "/history",
+        "assign": day.url("guest") + "/assign?q=example",
+        "why": f"{day.url('offer')}/messages/{offer}/why",
+        "original": f"{day.url('measured')}/messages/{measured}",
+        "held": "/staff/held",
+        "held-discarded": "/staff/held?state=discarded",
+        "held-stranger": day.held_url("stranger"),
+        "held-forbidden": day.held_url("forbidden"),
+        "held-conflict": day.held_url("conflict") + "?account=smith",
+        "held-postmaster": day.held_url("postmaster"),
+        "held-original": day.held_url("stranger") + "/original",
+        "discard": day.held_url("stranger") + "/discard",
+        "mails": "/staff/mails",
+        "mail": f"/staff/mails/{refused}",
+        "account": "/staff/account/preferences",
+        "sessions": "/staff/account/sessions",
+    }

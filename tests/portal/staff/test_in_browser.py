@@ -1,0 +1,182 @@
+"""The staff pages in Chromium: every page is accessible and fits, and the main things work.
+
+Every test fails by itself for an error on the console or a request to another host.
+"""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.accounts.sessions import start_session
+from tests.portal.staff.day import Day, pages_of
+from tests.support.browser import (
+    DESKTOP,
+    PHONE,
+    OpenPage,
+    assert_accessible,
+    assert_no_horizontal_overflow,
+)
+from tests.support.portal import staff
+
+Shoot = Callable[[Page, str], None]
+
+
+def sign_in(page: Page, day: Day, login: str) -> None:
+    """Give a browser the session of somebody."""
+    with day.pages.database.write() as session:
+        token = start_session(session, staff(session, login), peer="127.0.0.1", agent="Firefox")
+    page.context.add_cookies([{"name": "schalter", "value": token, "url": day.pages.url}])
+
+
+@pytest.mark.parametrize(
+    ("look", "size", "dark", "locale"),
+    [
+        ("wide-light-de", DESKTOP, False, "de-DE"),
+        ("phone-dark-en", PHONE, True, "en-GB"),
+    ],
+)
+def test_every_page_is_accessible_and_fits(
+    served_day: Day,
+    open_page: OpenPage,
+    shoot: Shoot,
+    look: str,
+    size: tuple[int, int],
+    dark: bool,
+    locale: str,
+) -> None:
+    page = open_page(size=size, dark=dark, locale=locale)
+    sign_in(page, served_day, "ada")
+    for name, path in pages_of(served_day).items():
+        answer = page.goto(served_day.pages.address(path))
+        assert answer is not None
+        assert answer.status == 200, path
+        shoot(page, f"{name}-{look}")
+        assert_no_horizontal_overflow(page)
+        assert_accessible(page)
+        assert page.locator("html").get_attribute("lang") == locale[:2]
+
+
+def test_an_agents_pages_are_accessible_too(
+    served_day: Day, open_page: OpenPage, shoot: Shoot
+) -> None:
+    """What an agent sees differs: no admin pages, and tickets that can only be read."""
+    page = open_page(size=PHONE, locale="de-DE")
+    sign_in(page, served_day, "rolf")
+    for name, path in (("dashboard", "/staff/"), ("ticket", served_day.url("offer"))):
+        page.goto(served_day.pages.address(path))
+        shoot(page, f"agent-{name}")
+        assert_no_horizontal_overflow(page)
+        assert_accessible(page)
+    expect(page.get_by_text("Sie dürfen dieses Ticket lesen")).to_be_visible()
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "none"])
+def test_a_day_at_the_counter(served_day: Day, open_page: OpenPage, javascript: bool) -> None:
+    """From the dashboard to a held mail, its release, the ticket, a note and a change."""
+    page = open_page(javascript=javascript)
+    sign_in(page, served_day, "jonas")
+    page.goto(served_day.pages.address("/staff/"))
+    page.get_by_role("link", name="Zurückgehaltene Mail").last.click()
+    page.get_by_role("link", name="Anfrage: Lieferung von 200 Stück").click()
+    search = page.get_by_label("Anderes Konto suchen")
+    search.fill("anna")
+    if not javascript:
+        page.locator("#release").get_by_role("button", name="Suchen").click()
+    page.get_by_role("radio", name="Anna Müller").check()
+    page.get_by_label("Adresse des Absenders für dieses Konto merken").check()
+    page.get_by_role("button", name="Freigeben").click()
+    expect(page.get_by_role("status").filter(has_text="Die Mail ist freigegeben")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text(
+        "Störung an Maschine 7, Kunden# K-1000"
+    )
+    page.get_by_role("status").get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(
+        "Anfrage: Lieferung von 200 Stück bis Ende Januar möglich?"
+    )
+    page.get_by_label("Notiz", exact=False).last.fill("Angebot bis Freitag")
+    page.get_by_role("button", name="Notiz speichern").click()
+    note = page.locator(".message.is-internal")
+    expect(note).to_contain_text("Angebot bis Freitag")
+    expect(note).to_contain_text("für den Kunden nicht sichtbar")
+    page.get_by_label("Status").select_option("Offen")
+    page.get_by_label("Besitzer").select_option("Jonas Weber")
+    page.get_by_role("button", name="Speichern", exact=True).click()
+    expect(page.get_by_role("status").filter(has_text="Gespeichert")).to_be_visible()
+    expect(page.get_by_label("Besitzer")).to_have_value(str(staff_id(served_day, "jonas")))
+
+
+def staff_id(day: Day, login: str) -> int:
+    with day.pages.database.read() as session:
+        return staff(session, login).id
+
+
+def test_a_stale_form_says_what_was_chosen(served_day: Day, open_page: OpenPage) -> None:
+    mine, theirs = open_page(), open_page(locale="en-GB")
+    for page, login in ((mine, "jonas"), (theirs, "ada")):
+        sign_in(page, served_day, login)
+        page.goto(served_day.pages.address(served_day.url("offer")))
+    theirs.get_by_label("State").select_option("Closed")
+    theirs.get_by_role("button", name="Save", exact=True).click()
+    mine.get_by_label("Priorität").select_option("Dringend")
+    mine.get_by_role("button", name="Speichern", exact=True).click()
+    alert = mine.get_by_role("alert")
+    expect(alert).to_contain_text("Status ist jetzt: Geschlossen.")
+    expect(mine.get_by_label("Priorität")).to_have_value("urgent")
+    assert_accessible(mine)
+    mine.get_by_role("button", name="Speichern", exact=True).click()
+    expect(mine.locator(".ticket-head")).to_contain_text("Geschlossen")
+    expect(mine.locator(".ticket-head")).to_contain_text("Dringend")
+
+
+def test_a_move_that_hides_is_confirmed(served_day: Day, open_page: OpenPage, shoot: Shoot) -> None:
+    page = open_page(size=PHONE)
+    sign_in(page, served_day, "ada")
+    page.goto(served_day.pages.address(served_day.url("delivery")))
+    page.get_by_label("Queue").select_option("Rechnung")
+    page.get_by_label("Besitzer").select_option("niemand")
+    page.get_by_role("button", name="Speichern", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Ticket vor dem Kunden verbergen?")
+    shoot(page, "confirm-move")
+    assert_accessible(page)
+    assert_no_horizontal_overflow(page)
+    page.get_by_role("button", name="Trotzdem verschieben").click()
+    expect(page.get_by_text("Bert Schröder sieht dieses Ticket nicht")).to_be_visible()
+
+
+def test_lists_answer_as_one_types_and_to_keys(served_day: Day, open_page: OpenPage) -> None:
+    page = open_page()
+    sign_in(page, served_day, "jonas")
+    page.goto(served_day.pages.address("/staff/tickets"))
+    page.keyboard.press("/")
+    page.keyboard.type("handbuch")
+    expect(page.locator(".row-link")).to_have_text(["Wo finde ich das Handbuch?"])
+    assert "q=handbuch" in page.url
+    page.get_by_label("Queue").select_option("Vertrieb")
+    expect(page.get_by_text("Kein Ticket passt.")).to_be_visible()
+    page.get_by_role("link", name="Alle zeigen").click()
+    expect(page.locator(".row-link")).to_have_count(5)
+    page.wait_for_load_state()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Angebot für 50 Ersatzfilter")
+    page.keyboard.press("r")
+    expect(page.locator("#text")).to_be_focused()
+
+
+def test_ones_own_account_works_for_staff(served_day: Day, open_page: OpenPage) -> None:
+    page = open_page()
+    sign_in(page, served_day, "jonas")
+    page.goto(served_day.pages.address("/staff/"))
+    page.get_by_role("link", name="Jonas Weber").click()
+    page.locator("#language").select_option("English")
+    page.get_by_label("Dunkel").check()
+    page.get_by_role("button", name="Speichern").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("My account")
+    assert page.locator("html").get_attribute("data-bs-theme") == "dark"
+    for tab in ("Password", "Sessions", "My data"):
+        page.get_by_role("link", name=tab, exact=True).click()
+        assert_accessible(page)
+    page.get_by_role("link", name="Dashboard").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Dashboard")
