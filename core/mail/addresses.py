@@ -139,15 +139,10 @@ def _parse_mailbox(value: str, shown: str) -> FromResult:
     """Read ``name <addr-spec>`` or a bare ``addr-spec`` (RFC 5322 3.4)."""
     phrase, bracket, rest = _split_at_bracket(value)
     address = rest.removesuffix(">") if bracket else value
-    outside = _QUOTED_STRING.sub("", value)
     problem = None
-    if "," in outside:
+    if "," in _QUOTED_STRING.sub("", value):
         problem = "multiple mailboxes"
-    elif (
-        outside.count("@") != 1
-        or (bracket and not (rest.endswith(">") and _is_phrase(phrase)))
-        or not _is_clean(address)
-    ):
+    elif not _is_clean(address) or (bracket and not (rest.endswith(">") and _is_phrase(phrase))):
         problem = "malformed"
     if problem is not None:
         return FromResult(None, "", shown, problem)

@@ -66,7 +66,7 @@ def tokens(html: str) -> Iterator[Token]:
             continue
         name = (found[2] or "").lower()
         end = _TAG_END.match(html, found.end()) if name and minds_quotes else None
-        if end is None:  # a quotation mark that nothing closes: looked for once, never again
+        if end is None:  # every > is in quotation marks: looked for once, never again
             minds_quotes = minds_quotes and not name
             position = html.index(">", found.end() - 1) + 1
         else:

@@ -95,6 +95,8 @@ def test_every_way_to_write_it(text: str) -> None:
         ("Kundennummer K-1 und Kunden-Nr. K-2", ["K-1", "K-2"]),
         ("Kundennummer K-1\nKundennummer K-1", ["K-1"]),
         ("Kundennummern K-1", []),
+        ("Kunden-Nrn. K-1", []),
+        ("Customer notes K-1", []),
         ("Kundennummer", []),
         ("Kundennummer: \nK-1000", []),
         ("Kundennummer: .,;", []),
@@ -185,5 +187,5 @@ def test_the_time_for_a_text_grows_with_its_length(piece: str) -> None:
     def make(count: int) -> str:
         return "Kundennummer" + (piece * count)[: MAX_CHARACTERS - 20] + "\n"
 
-    assert grows_linearly(make, in_text, 500)
-    assert grows_linearly(lambda n: "Customer" + piece * n, in_text, 500)
+    assert grows_linearly(make, in_text, 1_500)
+    assert grows_linearly(lambda n: "Customer" + piece * n, in_text, 1_500)

@@ -196,6 +196,7 @@ def test_cleaning_again_changes_nothing(attack: str) -> None:
         ("<img src=https://x.example/a width=600><img src=https://x.example/b>",
          "<span>[image]</span><span>[image]</span>", 2),
         ("<img alt=Logo>", "<span>Logo</span>", 0),
+        ("<noscript><b>x</b></noscript>a", "a", 0),
         ("<p title='<img src=x>'>a</p>", '<p title="&lt;img src=x&gt;">a</p>', 0),
     ],
 )  # fmt: skip

@@ -116,3 +116,7 @@ def test_the_time_grows_with_the_document(piece: str) -> None:
     assert grows_linearly(lambda n: piece * n, html_to_text, 400)
     assert grows_linearly(lambda n: piece * n + '=">"\'-->', html_to_text, 400)
     assert grows_linearly(lambda n: "-->" * n + piece * n, html_to_text, 400)
+
+
+def test_a_tag_that_quotation_marks_leave_open_is_looked_for_once() -> None:
+    assert grows_linearly(lambda n: "<a " + 'x="><a " ' * n, html_to_text, 500)
