@@ -14,6 +14,7 @@ from core.models import (
     CustomerUserGroup,
     Delivery,
     Queue,
+    StaffGroup,
     Ticket,
 )
 from core.words import HeldState, Permission
@@ -240,6 +241,10 @@ def test_the_right_that_was_missing_makes_the_release_work(day: Day) -> None:
 
 
 def test_staff_release_to_queues_that_they_work_only(day: Day) -> None:
+    with day.pages.database.write() as session:
+        queue = session.scalars(select(Queue).where(Queue.name == "Rechnung")).one()
+        jonas = staff(session, "jonas")
+        jonas.permissions.append(StaffGroup(group_id=queue.group_id, permission=Permission.RO))
     source = page(day.client("jonas"), day.held_url("stranger"))
     offered = source.partition('name="queue"')[2].partition("</select>")[0]
     assert re.findall(r">([A-Z]\w+)</option>", offered) == ["Technik", "Vertrieb"]

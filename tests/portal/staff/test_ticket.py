@@ -1,6 +1,7 @@
 """A ticket as staff work it: what it shows, each change with its audit event, and who may not."""
 
 import re
+from contextlib import nullcontext
 
 import pytest
 from flask.testing import FlaskClient
@@ -8,6 +9,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from core.accounts.staff import staff_queue_ids
+from core.errors import NotFound
 from core.models import (
     Article,
     Attachment,
@@ -18,6 +21,8 @@ from core.models import (
     Ticket,
     TicketLink,
 )
+from core.organisation import load_organisation
+from core.tickets.origin import delivery_of_article
 from core.words import Flag, Priority, TicketState, Validity
 from tests.portal.staff.asking import hidden, last_event, page, send, send_anyway, words
 from tests.portal.staff.day import NOTE, Day, stored
@@ -290,6 +295,20 @@ def test_the_mail_behind_a_message_explains_it(day: Day) -> None:
     tina = words(page(day.client("tina"), f"{url}/why"))
     assert "technik@example.org is an address of the queue Technik." in tina
     assert "/staff/mails/" not in page(day.client("tina"), f"{url}/why").partition("<main")[2]
+
+
+def test_the_reasons_of_a_message_are_as_secret_as_the_ticket(day: Day) -> None:
+    with day.pages.database.read() as session:
+        article = first_article(session, day, "measured")
+        organisation = load_organisation(session)
+        for login, name, is_there in (
+            ("jonas", "measured", True),
+            ("tina", "measured", False),
+            ("jonas", "offer", False),
+        ):
+            queues = staff_queue_ids(session, organisation, staff(session, login))
+            with nullcontext() if is_there else pytest.raises(NotFound):
+                delivery_of_article(session, queues, day.tickets[name], article)
 
 
 def test_the_original_loads_images_only_once_asked(day: Day) -> None:
