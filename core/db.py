@@ -32,7 +32,7 @@ from core.models import Base
 
 BACKENDS = ("sqlite", "postgresql")
 BUSY_TIMEOUT_MS = 10_000
-SQLITE_CACHE_KIB = 64 * 1024
+SQLITE_CACHE_KIB = 16 * 1024
 
 
 class Database:

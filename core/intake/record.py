@@ -20,6 +20,7 @@ from core.intake.decision import AppendArticle, Decision, Hold, OpenTicket, Reje
 from core.intake.facts import Facts
 from core.intake.incoming import RecipientReceipt, Reply
 from core.intake.prepare import Prepared
+from core.intake.raw_store import store_raw
 from core.mail.text import one_line
 from core.models import (
     Article,
@@ -439,8 +440,8 @@ def _known(value: int | None) -> int:
 
 def _write(session: Session, rows: _Rows) -> None:
     connection = session.connection()
+    store_raw(connection, rows.raw_mails)
     for insertion, values in (
-        (_INSERT_RAW, rows.raw_mails),
         (_INSERT_MAIL, rows.mails),
         (_INSERT_TICKET, rows.tickets),
         (_INSERT_ARTICLE, rows.articles),
@@ -463,7 +464,6 @@ def _insert(model: type[Base]) -> Insert:
     return insert(table)
 
 
-_INSERT_RAW = _insert(RawMail)
 _INSERT_MAIL = _insert(Mail)
 _INSERT_TICKET = _insert(Ticket)
 _INSERT_ARTICLE = _insert(Article)
