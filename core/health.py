@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from core.config import Config
 from core.db import Database
 from core.errors import SchalterError
-from core.migrate import check_revision, newest_revision
+from core.revision import check_revision, newest_revision
 from core.secret_key import load_secret_key
 
 SECONDS = 4.0  # that anything outside this machine gets

@@ -20,7 +20,7 @@ from core.config import load_config
 from core.db import Database
 from core.errors import SchalterError
 from core.logs import set_up_logging
-from core.migrate import check_revision
+from core.revision import check_revision
 from core.settings import load_settings
 from core.signals import StopSignals
 

@@ -16,7 +16,7 @@ from core.config import Config, load_config
 from core.db import Database
 from core.errors import ConfigError, SchalterError
 from core.logs import set_up_logging
-from core.migrate import check_revision
+from core.revision import check_revision
 from gateway.listeners import UNIX, split_host_port
 from gateway.memory import return_big_blocks
 from gateway.server import Gateway

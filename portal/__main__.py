@@ -16,8 +16,8 @@ from core.config import Config, load_config
 from core.db import Database
 from core.errors import SchalterError
 from core.logs import set_up_logging
-from core.migrate import check_revision
 from core.organisation import Organisation
+from core.revision import check_revision
 from core.settings import load_settings
 from portal.app import FORM_OVERHEAD, create_app
 

@@ -18,8 +18,8 @@ from core.audit import Actor
 from core.config import Config, load_config
 from core.db import Database
 from core.errors import DatabaseUnavailable, SchalterError
-from core.migrate import check_revision
 from core.models import Staff
+from core.revision import check_revision
 from core.words import ActorKind, Role
 
 

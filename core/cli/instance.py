@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.errors import DatabaseUnavailable
 
-PROGRAMS = ("gateway", "portal", "worker")
+PROGRAMS = ("portal", "gateway", "worker")  # the one that takes longest to start comes first
 MOUNTS = Path("/proc/self/mountinfo")
 # Locks on these do not hold, or not for every client; SQLite's own documentation warns of them.
 NETWORK_FILE_SYSTEMS = frozenset(

@@ -17,6 +17,7 @@ from core.errors import ConfigError
 from core.secret_key import load_secret_key
 
 UNIX = "unix:"
+WORKER_DELAY = 2.0  # seconds: nobody waits for the worker, but for pages and mail
 
 
 @click.command("serve", short_help="Run gateway, portal and worker until told to stop.")
@@ -69,7 +70,7 @@ def programs(config: Config, names: Sequence[str]) -> Sequence[Program]:
     every = {
         "gateway": Program("gateway", "gateway", f", SMTP {config.smtp.listen}{lmtp}"),
         "portal": Program("portal", "portal", f", {config.public_url}"),
-        "worker": Program("worker", "core.worker", ""),
+        "worker": Program("worker", "core.worker", "", WORKER_DELAY if len(names) > 1 else 0.0),
     }
     return [every[name] for name in names]
 

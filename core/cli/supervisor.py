@@ -26,11 +26,15 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program of ours: its name, its module, and where it can be reached."""
+    """A program of ours: its name, its module, and where it can be reached.
+
+    ``delay`` are the seconds that it lets the others begin before it.
+    """
 
     name: str
     module: str
     where: str
+    delay: float = 0.0
 
 
 @dataclass(slots=True)
@@ -60,7 +64,8 @@ class Supervisor:
     children: list[Child] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.children = [Child(program) for program in self.programs]
+        now = time.monotonic()
+        self.children = [Child(program, start_at=now + program.delay) for program in self.programs]
 
     def run(self, ready: Callable[[], bool] | None = None) -> None:
         """Run until asked to stop; ``ready`` is asked again and again until it says yes.

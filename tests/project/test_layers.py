@@ -8,7 +8,8 @@ import pytest
 from tests.support.sources import PROGRAM_FOLDERS, ROOT, files, imported_names, shown, syntax_tree
 
 WEB = ("flask", "flask_", "werkzeug", "wtforms", "waitress")
-DATABASE = ("sqlalchemy", "alembic", "psycopg", "core.db", "core.models", "core.migrate")
+DATABASE = ("sqlalchemy", "alembic", "psycopg", "core.db", "core.models", "core.migrate",
+            "core.revision")  # fmt: skip
 EDGES = ("gateway", "portal")
 
 # For each place: what it may not import, and what to do instead.

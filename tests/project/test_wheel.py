@@ -19,7 +19,8 @@ from pathlib import Path
 import core
 from core.db import Database
 from core.i18n import translations
-from core.migrate import check_revision, upgrade
+from core.migrate import upgrade
+from core.revision import check_revision
 
 assert Path(core.__file__).is_relative_to(sys.argv[1]), core.__file__
 database = Database("sqlite:///schalter.db")
