@@ -1,24 +1,54 @@
 """The list of tickets as staff see it: filtered, searched, page by page."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+from urllib.parse import urlencode
+
 from flask import redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from core.errors import NotFound
+from core.i18n import N_
 from core.i18n import gettext as _
 from core.labels import label
 from core.models import Customer, CustomerUser
-from core.tickets.lists import StaffFilter, StateFilter, staff_counts, staff_tickets
+from core.tickets.lists import (
+    MAX_COUNTED,
+    StaffFilter,
+    StateFilter,
+    staff_counts,
+    staff_tickets,
+)
 from core.tickets.view import ticket_with_number
 from core.words import Flag, TicketState
 from portal.areas import Area, Audience
 from portal.database import reading
+from portal.formats import number as shown_number
 from portal.parameters import id_of_request, text_of_request, word_of_request
 from portal.staff.asking import colleagues, member, named, queues
 from portal.visitors import the_viewer
 
 ME, NOBODY = "me", "nobody"
+_STATES: Mapping[StateFilter, str] = {
+    StateFilter.UNCLOSED: N_("Not closed"),
+    StateFilter.NEW: N_("New"),
+    StateFilter.OPEN: N_("Open"),
+    StateFilter.WAITING: N_("Waiting"),
+    StateFilter.CLOSED: N_("Closed"),
+    StateFilter.ALL: N_("All"),
+}
 
 area = Area("staff_tickets", __name__, Audience.STAFF, "/staff/tickets")
+
+
+class Tab(NamedTuple):
+    """A state to choose; ``tickets`` is how many it has, None where that is not known."""
+
+    text: str
+    url: str
+    tickets: int | None
+    is_here: bool
 
 
 @area.get("")
@@ -28,7 +58,6 @@ def index() -> str:
     others = [each for each in colleagues(session) if each.id != member().id]
     return render_template(
         "staff/tickets.html",
-        counts=staff_counts(session, mine, wanted),
         customer=session.get(Customer, wanted.customer_id or 0),
         customer_user=session.get(CustomerUser, wanted.customer_user_id or 0),
         flags=[(flag.value, label(flag)) for flag in Flag],
@@ -43,9 +72,9 @@ def index() -> str:
         owners=[(ME, _("Mine")), (NOBODY, _("Nobody's")), *((o.id, o.name) for o in others)],
         parameters=parameters_of(wanted),
         queues=[(queue.id, queue.name) for queue in named(mine.readable)],
+        tabs_to_show=_tabs(staff_counts(session, mine, wanted), wanted),
         wanted=wanted,
         StateFilter=StateFilter,
-        TicketState=TicketState,
     )
 
 
@@ -83,6 +112,21 @@ def parameters_of(wanted: StaffFilter) -> dict[str, str]:
         "q": wanted.query,
     }
     return {name: value for name, value in parameters.items() if value}
+
+
+def _tabs(counts: Mapping[TicketState, int], wanted: StaffFilter) -> list[Tab]:
+    """Return the states to choose from, with how many tickets each has where that is counted."""
+    known = {StateFilter(state): count for state, count in counts.items()}
+    known[StateFilter.UNCLOSED] = sum(counts.values())
+    return [_tab(state, known.get(state), wanted) for state in _STATES]
+
+
+def _tab(state: StateFilter, count: int | None, wanted: StaffFilter) -> Tab:
+    text = _(_STATES[state])
+    if count is not None and count > MAX_COUNTED:
+        count, text = None, f"{text} ({shown_number(MAX_COUNTED)}+)"
+    query = urlencode(parameters_of(replace(wanted, state=state)))
+    return Tab(text, f"{url_for('.index')}?{query}".rstrip("?"), count, state is wanted.state)
 
 
 def _owner_of_request() -> int | None:

@@ -3,7 +3,9 @@
 import pytest
 
 from core.models import Staff
+from core.tickets import lists
 from core.words import TicketState
+from portal.staff import tickets
 from tests.portal.staff.asking import page, rows, words
 from tests.portal.staff.day import Day
 from tests.support.portal import staff
@@ -120,3 +122,10 @@ def test_a_number_leads_to_its_ticket(day: Day) -> None:
 def test_closed_tickets_say_so(day: Day) -> None:
     day.pages.set_state(day.tickets["offer"], TicketState.CLOSED)
     assert OFFER not in shown(day, "jonas")
+
+
+def test_what_is_too_much_to_count_says_so(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "MAX_COUNTED", 2)
+    monkeypatch.setattr(tickets, "MAX_COUNTED", 2)
+    text = words(page(day.client("jonas"), "/staff/tickets"))
+    assert "Not closed (2+) New (2+) Open 1 Waiting 1 Closed All" in text
