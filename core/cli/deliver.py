@@ -65,10 +65,14 @@ class Refused(Failure):
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A message with what became of it; ``receipt`` is None for one that was not even offered."""
+    """What became of a message; of the message itself only what is told, an mbox may be large."""
 
-    found: FoundMessage
-    prepared: Prepared | None
+    source: str
+    number: int
+    name: str
+    size: int
+    subject: str | None
+    defects: Sequence[str]
     receipt: Receipt
 
 
@@ -150,7 +154,7 @@ def command(
             messages = _messages(sources, limit, mbox=mbox)
             for delivered in _deliver(database, envelope, messages):
                 done.append(delivered)
-                advance(len(delivered.found.raw or b""))
+                advance(delivered.size)
     except Exception as error:  # noqa: BLE001 - whatever it is: the mail must be kept and come again
         failure = TryAgain(_what_was_done(done) + reason_of(error))
     if as_json:
@@ -206,9 +210,19 @@ def _take_in(
     with database.write() as session:
         receipts = take_in_prepared(session, [prepared for _found, prepared in batch])
     return [
-        Delivered(found, prepared, receipt)
+        _delivered(found, prepared, receipt)
         for (found, prepared), receipt in zip(batch, receipts, strict=True)
     ]
+
+
+def _delivered(found: FoundMessage, prepared: Prepared | None, receipt: Receipt) -> Delivered:
+    subject, defects = None, []
+    if prepared is not None:
+        message = prepared.message
+        subject = message.subject
+        defects = [*message.defects, *([message.parse_error] if message.parse_error else [])]
+    size = len(found.raw or b"")
+    return Delivered(found.source, found.number, found.name, size, subject, defects, receipt)
 
 
 def _too_big(found: FoundMessage, envelope: Envelope) -> Delivered:
@@ -216,7 +230,7 @@ def _too_big(found: FoundMessage, envelope: Envelope) -> Delivered:
         RecipientReceipt(recipient, DecisionKind.REJECT, "too-big", TOO_BIG)
         for recipient in envelope.recipients
     )
-    return Delivered(found, None, Receipt("", parts))
+    return _delivered(found, None, Receipt("", parts))
 
 
 def _what_was_done(done: Sequence[Delivered]) -> str:
@@ -249,19 +263,11 @@ def _failure_of(reply: Reply) -> type[Failure]:
     return NoUser if reply == replies.UNKNOWN_RECIPIENT else Refused
 
 
-def _defects(delivered: Delivered) -> Sequence[str]:
-    if delivered.prepared is None:
-        return ()
-    message = delivered.prepared.message
-    return [*message.defects, *([message.parse_error] if message.parse_error else [])]
-
-
 def _line(delivered: Delivered) -> str:
     receipt = delivered.receipt
     fates = "; ".join(f"{part.recipient}: {_fate(part)}" for part in receipt.recipients)
-    defects = _defects(delivered)
-    unclear = f" [{'; '.join(defects)}]" if defects else ""
-    return printable(f"{delivered.found.name}: {receipt.reply}: {fates}{unclear}")
+    unclear = f" [{'; '.join(delivered.defects)}]" if delivered.defects else ""
+    return printable(f"{delivered.name}: {receipt.reply}: {fates}{unclear}")
 
 
 def _fate(part: RecipientReceipt) -> str:
@@ -271,14 +277,14 @@ def _fate(part: RecipientReceipt) -> str:
 
 
 def _as_json(delivered: Delivered) -> dict[str, Any]:
-    receipt, prepared = delivered.receipt, delivered.prepared
+    receipt = delivered.receipt
     return {
-        "source": delivered.found.source,
-        "number": delivered.found.number or None,
+        "source": delivered.source,
+        "number": delivered.number or None,
         "reference": receipt.reference or None,
         "reply": str(receipt.reply),
-        "subject": prepared.message.subject if prepared else None,
-        "defects": _defects(delivered),
+        "subject": delivered.subject,
+        "defects": delivered.defects,
         "recipients": [
             {
                 "recipient": part.recipient,
@@ -303,3 +309,4 @@ def _progress(sources: Sequence[str]) -> Iterator[Callable[[int], None]]:
     total = sum(file.stat().st_size for file in files)
     with click.progressbar(length=total, label="Delivering", file=sys.stderr) as bar:
         yield bar.update
+        bar.update(total - bar.pos)  # what stands between the messages
