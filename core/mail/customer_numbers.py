@@ -31,6 +31,18 @@ class Claim(NamedTuple):
     where: str
 
 
+class _Labels(NamedTuple):
+    """The labels as a pattern, and what a text that has one of them holds, case-folded."""
+
+    pattern: re.Pattern[str]
+    fragments: frozenset[str]
+
+    def occur_in(self, text: str) -> bool:
+        """Whether a search is worth its time: most mails name no number at all."""
+        folded = text.casefold()
+        return any(fragment in folded for fragment in self.fragments)
+
+
 def find_claims(
     message: Message,
     recipient_tag: str | None,
@@ -42,8 +54,8 @@ def find_claims(
     In the text only lines outside quoted parts count, at most the first 200 and 32 KiB. A label
     before ``10 200`` claims both ``10`` and ``10 200``: only the accounts tell which it is.
     """
-    pattern = _pattern(tuple(labels))
-    found = dict.fromkeys(_claims(message, recipient_tag, header_names, pattern))
+    compiled = _compiled(tuple(labels))
+    found = dict.fromkeys(_claims(message, recipient_tag, header_names, compiled))
     return tuple(islice(found, MAX_CLAIMS))
 
 
@@ -51,7 +63,7 @@ def _claims(
     message: Message,
     recipient_tag: str | None,
     header_names: Sequence[str],
-    pattern: re.Pattern[str] | None,
+    labels: _Labels | None,
 ) -> Iterator[Claim]:
     for name in header_names:
         for value in message.header_values(name):
@@ -59,19 +71,21 @@ def _claims(
                 yield Claim(number, "header")
     if recipient_tag and (number := _number(recipient_tag)):
         yield Claim(number, "recipient")
-    if pattern is not None:
-        for number in _numbers(pattern, message.subject):
+    if labels is None:
+        return
+    if labels.occur_in(message.subject):
+        for number in _numbers(labels.pattern, message.subject):
             yield Claim(number, "subject")
-        head = message.text[:MAX_CHARACTERS]
-        if pattern.search(head):  # the common mail names none: one search, no splitting
-            for line in islice(unquoted_lines(head), MAX_LINES):
-                for number in _numbers(pattern, line):
-                    yield Claim(number, "text")
+    head = message.text[:MAX_CHARACTERS]
+    if labels.occur_in(head):
+        for line in islice(unquoted_lines(head), MAX_LINES):
+            for number in _numbers(labels.pattern, line):
+                yield Claim(number, "text")
 
 
 @lru_cache(maxsize=32)
-def _pattern(labels: tuple[str, ...]) -> re.Pattern[str] | None:
-    """Return the pattern of a label and what may stand between it and the number.
+def _compiled(labels: tuple[str, ...]) -> _Labels | None:
+    """Return the pattern of the labels and of what may stand between one and the number.
 
     Labels are literal words, and blanks are counted: no setting and no mail makes it slow.
     """
@@ -79,10 +93,12 @@ def _pattern(labels: tuple[str, ...]) -> re.Pattern[str] | None:
     if not usable:
         return None
     words = "|".join(map(_label, sorted(usable, key=len, reverse=True)))
-    return re.compile(
+    pattern = re.compile(
         rf"(?<!\w)(?:{words}){_BLANK}{{0,20}}(?:[:=#：]|[-–—](?={_BLANK}))?{_BLANK}{{0,20}}(?=\S)",
         re.IGNORECASE,
     )
+    fragments = {re.split(r"(?<=.)[\s#]", label.strip(". "))[0].casefold() for label in usable}
+    return _Labels(pattern, frozenset(fragments))
 
 
 def _label(label: str) -> str:

@@ -35,17 +35,12 @@ def html_to_text(html: str) -> str:
     """
     writer = _Writer()
     for kind, name, text in tokens(html[:MAX_HTML]):
-        match kind:
-            case Kind.TEXT:
-                writer.write(text)
-            case Kind.OPEN:
-                writer.open(name, text)
-            case Kind.CLOSE:
-                writer.close(name)
-            case Kind.RAW if name in {"textarea", "noscript", "xmp"}:
-                writer.write(text)
-            case Kind.RAW:
-                pass
+        if kind is Kind.OPEN:
+            writer.open(name, text)
+        elif kind is Kind.CLOSE:
+            writer.close(name)
+        elif kind is Kind.TEXT or name in {"textarea", "noscript", "xmp"}:
+            writer.write(text)
     return clean_text(writer.finish())
 
 
@@ -75,7 +70,8 @@ class _Writer:
                 if line:
                     self._add(line)
             return
-        collapsed = _BLANKS.sub(" ", text)
+        is_single = text.isprintable() and "  " not in text
+        collapsed = text if is_single else _BLANKS.sub(" ", text)
         if collapsed != " ":
             self._add(collapsed)
         elif self._line and not self._break:
@@ -190,6 +186,8 @@ def _marks(quotes: int) -> str:
 def _single_blanks(text: str) -> str:
     """Return a line with its blanks single, but for those that set an item in."""
     text = text.replace("\u00a0", " ").rstrip()
+    if "  " not in text and "\t" not in text and not text.startswith(" "):
+        return text
     stripped = text.lstrip(" ")
     indent = text[: len(text) - len(stripped)] if _ITEM.match(stripped) else ""
     return indent + re.sub(r" *\t[ \t]*", "\t", re.sub(r" {2,}", " ", stripped))

@@ -65,12 +65,15 @@ def tokens(html: str) -> Iterator[Token]:
             position = _comment_end(html, found.end())
             continue
         name = (found[2] or "").lower()
-        end = _TAG_END.match(html, found.end()) if name and minds_quotes else None
-        if end is None:  # every > is in quotation marks: looked for once, never again
-            minds_quotes = minds_quotes and not name
-            position = html.index(">", found.end() - 1) + 1
-        else:
-            position = end.end()
+        position = found.end()
+        if html[position] != ">" or not name:  # most tags have nothing more
+            end = _TAG_END.match(html, position) if name and minds_quotes else None
+            if end is not None:
+                position = end.end() - 1
+            else:  # every > is in quotation marks: looked for once, never again
+                minds_quotes = minds_quotes and not name
+                position = html.index(">", position - 1)
+        position += 1
         if not name:
             continue
         yield Token(Kind.CLOSE if found[1] else Kind.OPEN, name, html[found.end() : position - 1])
