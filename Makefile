@@ -44,7 +44,7 @@ run: $(STAMP) ## start the service with the sample organisation, until Ctrl-C
 
 .PHONY: test
 test: debian lint types ## lint, types and every test; with CI set, what cannot run fails
-	@$(PYTEST)
+	@$(PYTEST) --numprocesses=auto --dist=loadfile
 
 .PHONY: lint
 lint: $(STAMP) ## ruff: rules and format
