@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.bench.organisation import sqlite_folder
 from tests.bench.report import Bar, at_most
-from tests.bench.servers import peak_memory, program
+from tests.bench.servers import program
 from tests.bench.smtp_load import RECIPIENT
 
 MAILS = 10
@@ -29,5 +29,5 @@ def measure() -> Iterator[Bar]:
 
         with ThreadPoolExecutor(MAILS) as pool:
             list(pool.map(send, range(MAILS)))
-        peak = peak_memory(gateway.process.pid)
+        peak = gateway.peak_memory
     yield at_most("memory of the gateway, ten mails of 25 MB at once", peak, 150, unit=" MB")

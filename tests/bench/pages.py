@@ -13,7 +13,7 @@ from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 from tests.bench.organisation import AGENT, CUSTOMER, PASSWORD, sqlite_folder
 from tests.bench.report import Bar, at_least, at_most
-from tests.bench.servers import bare_page, peak_memory, program, send_load
+from tests.bench.servers import bare_page, program, send_load
 
 CONNECTIONS = 8
 TICKETS = 2_000
@@ -76,7 +76,7 @@ def measure(rounds: int, requests: int) -> Iterator[Bar]:
                     f"{median(ours for ours, _yardstick in pairs):.0f}/s, "
                     f"bare {median(yardstick for _ours, yardstick in pairs):.0f}/s",
                 )
-        yield at_most("memory of the portal", peak_memory(portal.process.pid), 120, unit=" MB")
+        yield at_most("memory of the portal", portal.peak_memory, 120, unit=" MB")
 
 
 def _rate(port: int, path: str, cookie: str = "", requests: int = 1_000) -> float:

@@ -1,27 +1,34 @@
 """The servers that are measured, each a process of its own on a free port."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.secret_key import ensure_secret_key
+from tests.support.postfix import NoPostfix, run_postfix
 from tests.support.processes import RunningProcess, free_port, run_process
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server and where it listens on this machine."""
+    """A running server, where it listens, and its process where it is one of ours."""
 
     port: int
-    process: RunningProcess
+    process: RunningProcess | None = None
+
+    @property
+    def peak_memory(self) -> float:
+        """The largest resident size that the process had, in MiB (Linux)."""
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
 
 
 @contextmanager
@@ -67,61 +74,14 @@ def program(name: str, url: str, folder: Path) -> Iterator[Server]:
 @contextmanager
 def postfix_to_discard() -> Iterator[Server | None]:
     """Give a Postfix of our own: smtpd, queue, discard; None where it cannot be run."""
-    if not shutil.which("postfix") or os.geteuid():
-        yield None
-        return
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="schalter-postfix-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "config").mkdir()
-        (folder / "spool").mkdir()
-        (folder / "data").mkdir()
-        shutil.chown(folder / "data", "postfix")
-        (folder / "config/main.cf").write_text(
-            f"compatibility_level = 3.6\nqueue_directory = {folder}/spool\n"
-            f"data_directory = {folder}/data\nmaillog_file = {folder}/log\n"
-            f"maillog_file_prefixes = {folder}\nmyhostname = postfix.example\n"
-            "mydestination = bench.example\nlocal_recipient_maps =\nlocal_transport = discard\n"
-            "mynetworks = 127.0.0.0/8\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n"
-            "smtpd_client_connection_count_limit = 0\nmulti_instance_name = postfix-bench\n"
-        )
-        (folder / "config/master.cf").write_text(_POSTFIX_SERVICES.format(port=port))
-        command = ["postfix", "-c", str(folder / "config")]
-        started = subprocess.run([*command, "start"], capture_output=True, text=True, check=False)
-        if started.returncode:
+    main_cf = "mydestination = bench.example\nlocal_recipient_maps =\nlocal_transport = discard\n"
+    with tempfile.TemporaryDirectory(prefix="schalter-postfix-") as name, ExitStack() as stack:
+        try:
+            port = stack.enter_context(run_postfix(Path(name), main_cf, "discard"))
+        except NoPostfix:
             yield None
             return
-        pid = int((folder / "spool/pid/master.pid").read_text())
-        try:
-            yield Server(port, _Daemon(pid))  # type: ignore[arg-type]  # it ends itself
-        finally:
-            subprocess.run([*command, "stop"], capture_output=True, check=True)
-
-
-@dataclass(frozen=True)
-class _Daemon:
-    pid: int
-
-
-_POSTFIX_SERVICES = """\
-127.0.0.1:{port} inet n - n - 100 smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-discard unix - - n - - discard
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-"""
+        yield Server(port)
 
 
 def send_load(port: int, connections: int, mails: int, kind: str, first: int) -> dict[str, Any]:
@@ -138,10 +98,3 @@ def send_load(port: int, connections: int, mails: int, kind: str, first: int) ->
     if figures["refused"]:
         raise RuntimeError(f"{figures['refused']} refused: {figures['first_refusal']}")
     return figures
-
-
-def peak_memory(pid: int) -> float:
-    """Return the largest resident size that a process had, in MiB (Linux)."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024

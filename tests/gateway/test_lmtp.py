@@ -3,8 +3,6 @@
 import os
 import shutil
 import smtplib
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +19,7 @@ from tests.gateway.conftest import Run
 from tests.gateway.running import DATA, HOSTNAME, MESSAGE, Running, running_gateway
 from tests.gateway.transcripts import conversation
 from tests.intake.firm import a_firm
-from tests.support.processes import free_port
+from tests.support.postfix import NoPostfix, run_postfix
 
 HELLO = f"""
     S: 220 {HOSTNAME} LMTP
@@ -215,65 +213,16 @@ def test_postfix_delivers_by_lmtp(sqlite_database: Database) -> None:
 @contextmanager
 def postfix(folder: Path) -> Iterator[int]:
     """Run a Postfix that hands everything to the LMTP socket in ``folder``; give its port."""
-    if not shutil.which("postfix"):
-        pytest.skip("Postfix in front of LMTP: postfix is not installed")
-    if os.geteuid() != 0:
-        pytest.skip("Postfix in front of LMTP: only root can start Postfix")
-    port = free_port()
-    for name in ("config", "spool", "data"):
-        (folder / name).mkdir()
-    shutil.chown(folder / "data", "postfix")
-    (folder / "config/main.cf").write_text(
-        f"compatibility_level = 3.6\nqueue_directory = {folder}/spool\n"
-        f"data_directory = {folder}/data\nmaillog_file = {folder}/log\n"
-        f"maillog_file_prefixes = {folder}\nmyhostname = postfix.example\n"
+    main_cf = (
         "mydestination =\nrelay_domains = example.org\n"
         f"relay_transport = lmtp:unix:{folder}/lmtp\n"
         "default_transport = error:this test sends nothing out\n"
-        "mynetworks = 127.0.0.0/8\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n"
-        "multi_instance_name = postfix-schalter-test\n"
     )
-    (folder / "config/master.cf").write_text(SERVICES.format(port=port))
-    command = ["postfix", "-c", str(folder / "config")]
-    started = subprocess.run([*command, "start"], capture_output=True, text=True, check=False)
-    if started.returncode:
-        pytest.skip(f"Postfix in front of LMTP: it does not start: {started.stderr.strip()}")
     try:
-        wait_for_listener(port)
-        yield port
-    finally:
-        subprocess.run([*command, "stop"], capture_output=True, check=True)
-
-
-SERVICES = """\
-127.0.0.1:{port} inet n - n - 10 smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-lmtp unix - - n - - lmtp
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-"""
-
-
-def wait_for_listener(port: int) -> None:
-    """Return as soon as the port answers."""
-    deadline = time.monotonic() + 20
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert time.monotonic() < deadline, "Postfix does not listen"
-        time.sleep(0.05)
+        with run_postfix(folder, main_cf, "lmtp") as port:
+            yield port
+    except NoPostfix as error:
+        pytest.skip(f"Postfix in front of LMTP: {error}")
 
 
 def wait_for_log(log: Path, text: str, times: int) -> str:
