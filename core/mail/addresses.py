@@ -91,12 +91,15 @@ def is_valid_envelope_address(address: str) -> bool:
 
 def check_new_address(address: str, field: str = "email") -> str:
     """Return an address that somebody entered, normalised; raise ``Invalid`` for a wrong one."""
+    entered = address.strip()
+    if entered.count("@") != 1:
+        raise Invalid(field, _("A mail address has one @, as in name@example.org."))
+    if re.search(r"[\s,;<>\"]", entered):
+        raise Invalid(field, _("Please enter one mail address, without a name and without blanks."))
     try:
-        found = validate_email(address.strip(), check_deliverability=False)
-    except EmailNotValidError as error:
-        raise Invalid(
-            field, _("This is not a mail address: %(reason)s", reason=str(error))
-        ) from None
+        found = validate_email(entered, check_deliverability=False)
+    except EmailNotValidError:  # its reasons are English
+        raise Invalid(field, _("This is not a mail address that can be used here.")) from None
     if address_key(found.normalized) is None:
         raise Invalid(field, _("This is not a mail address that can be used here."))
     return found.normalized

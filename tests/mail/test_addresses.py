@@ -152,12 +152,37 @@ def test_addresses_of_envelopes(address: str, valid: bool) -> None:
     assert is_valid_envelope_address(address) is valid
 
 
-def test_an_address_that_somebody_enters() -> None:
-    assert check_new_address(" Anna@MUSTER.example ") == "Anna@muster.example"
-    for wrong in ("anna", "anna@", "a b@muster.example", "anna@muster..example", "anna@localhost"):
-        with pytest.raises(Invalid) as caught:
-            check_new_address(wrong, "more_addresses")
-        assert caught.value.field == "more_addresses"
+@pytest.mark.parametrize(
+    ("entered", "normalised"),
+    [
+        (" Anna@MUSTER.example ", "Anna@muster.example"),
+        ("mu\u0308ller@bücher.example", "müller@bücher.example"),
+    ],
+)
+def test_an_address_that_somebody_enters(entered: str, normalised: str) -> None:
+    assert check_new_address(entered) == normalised
+
+
+@pytest.mark.parametrize(
+    ("entered", "reason"),
+    [
+        ("", "A mail address has one @, as in name@example.org."),
+        ("anna", "A mail address has one @, as in name@example.org."),
+        ("a@b@muster.example", "A mail address has one @, as in name@example.org."),
+        ("a b@muster.example", "Please enter one mail address, without a name and without blanks."),
+        ("Anna <a@muster.example>",
+         "Please enter one mail address, without a name and without blanks."),
+        ("anna@", "This is not a mail address that can be used here."),
+        ("anna@localhost", "This is not a mail address that can be used here."),
+        ("anna@muster..example", "This is not a mail address that can be used here."),
+        ("a\u202eb@muster.example", "This is not a mail address that can be used here."),
+    ],
+)  # fmt: skip
+def test_a_wrong_address_says_what_is_wrong(entered: str, reason: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        check_new_address(entered, "more_addresses")
+    assert caught.value.field == "more_addresses"
+    assert caught.value.message == reason
 
 
 @pytest.mark.parametrize(
