@@ -1,7 +1,17 @@
 """What every test may use; each plug-in says what it gives."""
 
+import pytest
+
+from core.i18n import SOURCE_LANGUAGE, set_language
+
 pytest_plugins = [
     "tests.support.skips",
     "tests.support.databases",
     "tests.support.browser",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _english() -> None:
+    """Begin in the source language: a request in this thread may have left another one behind."""
+    set_language(SOURCE_LANGUAGE)
