@@ -127,15 +127,15 @@ def muster(
 
 def account_cells(*change: object) -> tuple[Asked, Made]:
     return (
-        lambda s, f: consequences_of_customer_user_cells(s, load_organisation(s), anna(f, *change)),  # type: ignore[arg-type]
-        lambda s, f: save_customer_user_cells(s, ADMIN, anna(f, *change)),  # type: ignore[arg-type]
+        lambda s, f: consequences_of_customer_user_cells(s, load_organisation(s), anna(f, *change)),
+        lambda s, f: save_customer_user_cells(s, ADMIN, anna(f, *change)),
     )
 
 
 def customer_cells(*change: object) -> tuple[Asked, Made]:
     return (
-        lambda s, f: consequences_of_customer_cells(s, load_organisation(s), muster(f, *change)),  # type: ignore[arg-type]
-        lambda s, f: save_customer_cells(s, ADMIN, muster(f, *change)),  # type: ignore[arg-type]
+        lambda s, f: consequences_of_customer_cells(s, load_organisation(s), muster(f, *change)),
+        lambda s, f: save_customer_cells(s, ADMIN, muster(f, *change)),
     )
 
 

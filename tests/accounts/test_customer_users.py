@@ -149,7 +149,7 @@ def test_a_bad_value_is_refused_at_its_field(
 ) -> None:
     customers(sqlite_database)
     with sqlite_database.write() as session, pytest.raises(InvalidFields) as refused:
-        save_customer_user(session, ADMIN, replace(ANNA, **{field: value}))  # type: ignore[arg-type]
+        save_customer_user(session, ADMIN, replace(ANNA, **{field: value}))
     assert fields_of(refused.value) == [field]
     with sqlite_database.read() as session:
         assert session.scalar(select(func.count(CustomerUser.id))) == 0

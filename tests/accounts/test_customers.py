@@ -156,7 +156,7 @@ def test_a_bad_value_is_refused_at_its_field(
     sqlite_database: Database, field: str, value: object
 ) -> None:
     with sqlite_database.write() as session, pytest.raises(InvalidFields) as refused:
-        save_customer(session, ADMIN, replace(MUSTER, **{field: value}))  # type: ignore[arg-type]
+        save_customer(session, ADMIN, replace(MUSTER, **{field: value}))
     assert set(fields_of(refused.value)) == {field}
     with sqlite_database.read() as session:
         assert session.scalar(select(func.count(Customer.id))) == 0

@@ -173,7 +173,7 @@ def test_a_bad_value_is_refused_at_its_field(
 ) -> None:
     groups_saved(sqlite_database, "technik")
     with sqlite_database.write() as session, pytest.raises(InvalidFields) as refused:
-        save_queue(session, ADMIN, replace(SUPPORT, **change))  # type: ignore[arg-type]
+        save_queue(session, ADMIN, replace(SUPPORT, **change))
     assert set(fields_of(refused.value)) == {field}
     with sqlite_database.read() as session:
         assert session.scalar(select(func.count(Queue.id))) == 0

@@ -34,7 +34,7 @@ EVERYTHING: Mapping[str, object] = {
 def change(database: Database, changes: Mapping[str, object], **more: object) -> dict[str, object]:
     """Change settings."""
     with database.write() as session:
-        return change_settings(session, ADMIN, changes, **more)  # type: ignore[arg-type]
+        return change_settings(session, ADMIN, changes, **more)
 
 
 def test_the_defaults_are_in_force_and_not_stored(database: Database) -> None:

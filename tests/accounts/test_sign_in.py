@@ -87,14 +87,14 @@ def refusal(
 ) -> str:
     """Try to sign in in vain; return the text of the refusal."""
     with pytest.raises(SignInFailed) as refused:
-        attempt(database, login, password, **more)  # type: ignore[arg-type]
+        attempt(database, login, password, **more)
     return str(refused.value)
 
 
 def waiting(database: Database, login: str = "anna", **more: object) -> int:
     """Try to sign in with a wrong password; return how long to wait before it is looked at."""
     with pytest.raises(SignInFailed) as refused:
-        attempt(database, login, "wrong", **more)  # type: ignore[arg-type]
+        attempt(database, login, "wrong", **more)
     return refused.value.wait_seconds
 
 

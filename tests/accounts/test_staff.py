@@ -74,7 +74,7 @@ def test_a_bad_value_is_refused_at_its_field(
     sqlite_database: Database, change: dict[str, object], field: str
 ) -> None:
     with sqlite_database.write() as session, pytest.raises(InvalidFields) as refused:
-        save_staff(session, ADMIN, replace(JONAS, **change))  # type: ignore[arg-type]
+        save_staff(session, ADMIN, replace(JONAS, **change))
     assert fields_of(refused.value) == [field]
 
 
@@ -94,7 +94,7 @@ def test_the_last_admin_stays(database: Database, change: dict[str, object]) -> 
     staff_saved(database, ROOT)
     staff_saved(database, JONAS)
     staff_saved(database, replace(ROOT, login="gone", email="g@example.org", valid=False))
-    demoted = replace(ROOT, **change)  # type: ignore[arg-type]
+    demoted = replace(ROOT, **change)
     with database.write() as session, pytest.raises(InvalidFields) as refused:
         save_staff(session, ADMIN, demoted, staff_with_login(session, "root"))
     assert fields_of(refused.value) == ["role"]
@@ -138,7 +138,7 @@ def test_a_change_of_role_or_validity_ends_the_sessions(
     with sqlite_database.write() as session:
         start_session(session, staff_with_login(session, "jonas"), peer="", agent="")
     with sqlite_database.write() as session:
-        changed = replace(JONAS, **change)  # type: ignore[arg-type]
+        changed = replace(JONAS, **change)
         save_staff(session, ADMIN, changed, staff_with_login(session, "jonas"))
     with sqlite_database.read() as session:
         assert session.scalar(select(func.count()).select_from(WebSession)) == (0 if ends else 1)
@@ -260,7 +260,7 @@ def test_a_bad_preference_is_refused(
                 session,
                 staff_actor(jonas),
                 jonas,
-                replace(PREFERENCES, **change),  # type: ignore[arg-type]
+                replace(PREFERENCES, **change),
             )
         assert preferences_of(jonas) == Preferences()
     assert fields_of(refused.value) == [field]

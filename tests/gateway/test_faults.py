@@ -195,7 +195,7 @@ def test_the_clock_stops_while_a_message_is_taken_in(
 
     def slowly(session: object, batch: list[Prepared]) -> list[Receipt]:
         time.sleep(1.0)
-        return take_in(session, batch)  # type: ignore[arg-type]
+        return take_in(session, batch)
 
     monkeypatch.setattr(writer_module, "take_in_prepared", slowly)
     gateway = run(limits=Limits(command_seconds=0.3, session_seconds=0.8))
@@ -210,7 +210,7 @@ def test_a_commit_that_takes_too_long_is_a_451(run: Run, monkeypatch: pytest.Mon
 
     def late(session: object, batch: list[Prepared]) -> list[Receipt]:
         go_on.wait(30)
-        return take_in(session, batch)  # type: ignore[arg-type]
+        return take_in(session, batch)
 
     monkeypatch.setattr(writer_module, "take_in_prepared", late)
     gateway = run(limits=Limits(take_in_seconds=0.3))

@@ -208,7 +208,7 @@ def test_root_may_not_take_mail_from_outside(
     monkeypatch: pytest.MonkeyPatch, keys: dict[str, str], refused: str | None
 ) -> None:
     """Threat O5."""
-    config = Config(smtp=SmtpSection(**keys))  # type: ignore[arg-type]
+    config = Config(smtp=SmtpSection(**keys))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     if refused is None:
         check_account(config)

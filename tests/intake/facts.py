@@ -95,6 +95,6 @@ def with_evidence(facts: Facts, evidence: Evidence) -> Facts:
 def with_queue(facts: Facts, **changes: object) -> Facts:
     """Return the facts with the recipient's queue changed."""
     assert facts.queue is not None
-    queue = replace(facts.queue, **changes)  # type: ignore[arg-type]  # rows name real fields
+    queue = replace(facts.queue, **changes)
     queues = {**facts.organisation.queues, queue.id: queue}
     return replace(facts, queue=queue, organisation=replace(facts.organisation, queues=queues))

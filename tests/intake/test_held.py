@@ -66,11 +66,11 @@ def let(
     """Release a held mail as a member of staff."""
     member = staff(session, login)
     actor = audit.staff_actor(member)
-    return release(session, actor, member, delivery_id, queue_id, **more)  # type: ignore[arg-type]
+    return release(session, actor, member, delivery_id, queue_id, **more)
 
 
 def stranger(number: int = 1, **more: object) -> Incoming:
-    return a_mail(sender="wer@fremd.example", message_id=f"<s{number}@x>", **more)  # type: ignore[arg-type]
+    return a_mail(sender="wer@fremd.example", message_id=f"<s{number}@x>", **more)
 
 
 def test_a_strangers_mail_is_released_without_a_customer(database: Database, firm: Firm) -> None:
@@ -345,7 +345,7 @@ def test_the_list_is_filtered_and_paged(database: Database, firm: Firm) -> None:
         root = staff(session, "root")
 
         def found(**filters: object) -> list[int]:
-            return [row.delivery.id for row in held_mails(session, root, **filters).items]  # type: ignore[arg-type]
+            return [row.delivery.id for row in held_mails(session, root, **filters).items]
 
         assert found(query="angebot") == ids[:5]
         assert found(query="3 100%") == [ids[3]]

@@ -58,7 +58,7 @@ def staff(session: Session, login: str) -> Staff:
 
 def listed(session: Session, login: str, **wanted: object) -> list[str]:
     """Return the references in the log, the newest first."""
-    page = mail_log(session, staff(session, login), MailFilter(**wanted))  # type: ignore[arg-type]
+    page = mail_log(session, staff(session, login), MailFilter(**wanted))
     return [entry.mail.reference for entry in page.items]
 
 
@@ -208,7 +208,7 @@ def test_a_stored_explanation_in_two_languages(database: Database, firm: Firm) -
 @pytest.mark.parametrize("facts", [row[1] for row in TABLE], ids=[row[0] for row in TABLE])
 def test_every_step_of_the_table_reads_in_german(facts: object) -> None:
     """No English is left over, and every ``%(name)s`` is filled."""
-    stored = trace(rules.decide(facts))  # type: ignore[arg-type]  # Facts
+    stored = trace(rules.decide(facts))
     english = shown_steps(stored)
     with in_language("de"):
         german = shown_steps(stored)

@@ -45,7 +45,7 @@ NOWHERE = replace(FACTS, access=access())
 
 def matched(facts: Facts, kind: MatchKind, **fields: object) -> Facts:
     """Return the facts with another match; nobody's access unless it is Anna's."""
-    match = Match(kind, **fields)  # type: ignore[arg-type]  # rows name real fields
+    match = Match(kind, **fields)
     own = facts.access if match.account is ANNA and kind is not MatchKind.INVALID_ACCOUNT else None
     return replace(facts, match=match, access=own)
 
@@ -76,7 +76,7 @@ def portal(
     close: bool = False,
 ) -> Facts:
     """Return the facts of a portal submission: a reply to a ticket or a new one in a queue."""
-    asked = PortalFacts(queue, ticket, close)  # type: ignore[arg-type]  # QueueFacts or None
+    asked = PortalFacts(queue, ticket, close)
     return replace(
         with_evidence(facts, Evidence.PORTAL), queue=None, known_recipient=False, portal=asked
     )
@@ -95,7 +95,7 @@ def released(facts: Facts, *, chosen: bool = False) -> Facts:
 
 def refused(reason: str, reply: object = replies.NOT_PERMITTED) -> Outcome:
     """Return the refusal for the default queue."""
-    return Reject(reason, reply, SALES.id)  # type: ignore[arg-type]  # a Reply
+    return Reject(reason, reply, SALES.id)
 
 
 FILED = OpenTicket("allowed", SALES.id)

@@ -209,9 +209,9 @@ def test_a_message_that_breaks_recording_is_held_and_the_others_are_filed(
     honest = pipeline.decide
 
     def breaks(facts: object) -> object:
-        if facts.recipient == "technik@example.org":  # type: ignore[attr-defined]  # Facts
+        if facts.recipient == "technik@example.org":
             raise RuntimeError("forced by the test")
-        return honest(facts)  # type: ignore[arg-type]  # Facts
+        return honest(facts)
 
     monkeypatch.setattr(pipeline, "decide", breaks)
     good, bad = taken(database, a_mail(), a_mail(to="technik@example.org"))

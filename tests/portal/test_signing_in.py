@@ -186,7 +186,7 @@ def test_preferences_that_do_not_exist(pages: RunningPortal, field: str, value: 
     assert 'aria-invalid="true"' in answer.get_data(as_text=True) or field == "theme"
 
 
-def owner(login: str):  # type: ignore[no-untyped-def]
+def owner(login: str):
     account = select(CustomerUser.id).where(CustomerUser.login == login).scalar_subquery()
     return WebSession.customer_user_id == account
 
@@ -196,6 +196,6 @@ def sessions(pages: RunningPortal) -> int:
         return session.scalars(select(func.count()).select_from(WebSession)).one()
 
 
-def seen_at(pages: RunningPortal):  # type: ignore[no-untyped-def]
+def seen_at(pages: RunningPortal):
     with pages.database.read() as session:
         return session.scalars(select(WebSession.seen_at)).one()

@@ -125,7 +125,7 @@ def test_a_permission_that_was_taken_away_meanwhile_is_gone(
         with pages.database.write() as session:
             carol = customer_user(session, "carol")
             carol.permissions.clear()
-        return compose(*args, **kwargs)  # type: ignore[arg-type]
+        return compose(*args, **kwargs)
 
     monkeypatch.setattr(new_ticket_page.submission, "new_ticket", meanwhile)
     answer = new_ticket(client, queue=technik)

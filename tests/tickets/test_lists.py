@@ -101,7 +101,7 @@ def walk(page_at: Callable[[str | None], object]) -> tuple[list[int], list[int]]
     pages = []
     cursor: str | None = None
     while True:
-        page = page_at(cursor).page  # type: ignore[attr-defined]  # CustomerTickets or StaffTickets
+        page = page_at(cursor).page
         pages.append(page)
         cursor = page.next
         if cursor is None:
@@ -110,7 +110,7 @@ def walk(page_at: Callable[[str | None], object]) -> tuple[list[int], list[int]]
     back: list[int] = []
     cursor = pages[-1].previous
     while cursor is not None:
-        page = page_at(cursor).page  # type: ignore[attr-defined]
+        page = page_at(cursor).page
         back = [ticket.id for ticket in page.items] + back
         cursor = page.previous
     return forwards, back + [ticket.id for ticket in pages[-1].items]
@@ -260,7 +260,7 @@ def test_a_row_of_a_list_needs_no_further_query(database: Database, world: World
             for limit in (2, 10):
                 session.expunge_all()
                 with watched(database) as seen:
-                    page = call(limit).page  # type: ignore[attr-defined]
+                    page = call(limit).page
                     for ticket in page.items:
                         names = (ticket.queue.name, ticket.owner and ticket.owner.name)
                         assert names[0]

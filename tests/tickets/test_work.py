@@ -155,7 +155,7 @@ def test_what_may_not_be_changed(
             **world.firm.queues,
             **{member.login: member.id for member in session.scalars(select(Staff))},
         }
-        values = {key: ids.get(value, value) for key, value in new.items()}  # type: ignore[call-overload]
+        values = {key: ids.get(value, value) for key, value in new.items()}
         before = ticket_values(world.ticket(session, name))
         with pytest.raises(error) as caught:
             change(session, world, login, name, **values)
@@ -296,7 +296,7 @@ def test_deeds_need_a_queue_that_may_be_worked(sqlite_database: Database, deed: 
 
 def a_strangers_ticket(session: Session, world: World, queue: str = "Vertrieb") -> Ticket:
     """Let a stranger's mail open a ticket in a queue that takes them."""
-    session.get_one(Queue, world.firm.queues[queue]).strangers = "accept"  # type: ignore[assignment]
+    session.get_one(Queue, world.firm.queues[queue]).strangers = "accept"
     session.flush()  # the organisation is read anew
     mail = a_mail(sender="wer@fremd.example", to=f"{queue.lower()}@example.org", message_id="<s@x>")
     ticket_id = take_in(session, [mail])[0].recipients[0].ticket_id
@@ -388,7 +388,7 @@ def test_who_may_not_close_a_ticket(database: Database, world: World) -> None:
         row = session.get_one(
             CustomerGroup, (world.firm.customers["K-2000"], world.firm.groups["vertrieb"])
         )
-        row.permission = "ro"  # type: ignore[assignment]  # a Permission
+        row.permission = "ro"
         session.flush()
         carol = session.get_one(CustomerUser, world.firm.customer_users["carol"])
         actor, access = audit.customer_actor(carol), world.access(session, "carol")

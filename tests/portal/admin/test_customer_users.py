@@ -342,4 +342,4 @@ def test_history_tells_what_was_before(pages: RunningPortal, ada: Admin) -> None
 
 
 def _as_dict(values: object) -> dict[str, object]:
-    return {name: getattr(values, name) for name in values.__slots__}  # type: ignore[attr-defined]
+    return {name: getattr(values, name) for name in values.__slots__}
