@@ -220,7 +220,7 @@ def _delivered(found: FoundMessage, prepared: Prepared | None, receipt: Receipt)
     if prepared is not None:
         message = prepared.message
         subject = message.subject
-        defects = [*message.defects, *([message.parse_error] if message.parse_error else [])]
+        defects = list(message.problems)
     size = len(found.raw or b"")
     return Delivered(found.source, found.number, found.name, size, subject, defects, receipt)
 

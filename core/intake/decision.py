@@ -1,9 +1,11 @@
 """What can become of a mail for one recipient: one frozen value per outcome."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from core.intake.incoming import Reply
-from core.words import Flag
+from core.intake.replies import accepted
+from core.words import DecisionKind, Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +14,8 @@ class OpenTicket:
 
     ``linked_to`` is a closed ticket that this one continues.
     """
+
+    kind: ClassVar[DecisionKind] = DecisionKind.OPEN_TICKET
 
     reason: str
     queue_id: int
@@ -22,6 +26,8 @@ class OpenTicket:
 @dataclass(frozen=True, slots=True)
 class AppendArticle:
     """Add an article to a ticket of the sender's."""
+
+    kind: ClassVar[DecisionKind] = DecisionKind.APPEND_ARTICLE
 
     reason: str
     ticket_id: int
@@ -34,6 +40,8 @@ class AppendArticle:
 class Hold:
     """Keep the mail where staff decide; it is filed nowhere until then."""
 
+    kind: ClassVar[DecisionKind] = DecisionKind.HOLD
+
     reason: str
     queue_id: int | None
 
@@ -42,12 +50,22 @@ class Hold:
 class Reject:
     """Refuse the mail for this recipient with a permanent reply."""
 
+    kind: ClassVar[DecisionKind] = DecisionKind.REJECT
+
     reason: str
     reply: Reply
     queue_id: int | None = None
 
 
 Outcome = OpenTicket | AppendArticle | Hold | Reject
+
+# What a rule can answer; the contract has more words than there are rules for.
+FATES = (OpenTicket.kind, AppendArticle.kind, Hold.kind, Reject.kind)
+
+
+def reply_to(outcome: Outcome, reference: str) -> Reply:
+    """Return what is answered to the mail with this reference: one that is kept names it."""
+    return outcome.reply if isinstance(outcome, Reject) else accepted(reference)
 
 
 @dataclass(frozen=True, slots=True)

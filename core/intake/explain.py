@@ -1,17 +1,15 @@
 """The whole decision about a message, without recording anything."""
 
-from typing import Any, assert_never
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from core.i18n import gettext
-from core.intake.decision import AppendArticle, Decision, Hold, OpenTicket, Reject
+from core.intake.decision import AppendArticle, Decision, reply_to
 from core.intake.facts import Facts
 from core.intake.gather import gather
 from core.intake.incoming import Incoming
 from core.intake.prepare import Prepared, prepare
-from core.intake.record import KINDS
-from core.intake.replies import accepted
 from core.intake.rules import decide
 from core.models import ticket_number
 from core.organisation import load_organisation
@@ -51,32 +49,17 @@ def explain(session: Session, incoming: Incoming) -> dict[str, Any]:
 def _recipient(prepared: Prepared, facts: Facts, decision: Decision) -> dict[str, Any]:
     outcome, match = decision.outcome, facts.match
     queue = facts.organisation.queues.get(outcome.queue_id or 0)
-    account, customer = match.account, match.customer
     return {
         "recipient": facts.recipient,
-        "decision": KINDS[type(outcome)].value,
+        "decision": outcome.kind.value,
         "reason": outcome.reason,
-        "reply": _reply(prepared, decision),
+        "reply": str(reply_to(outcome, prepared.reference)),
         "queue": queue.name if queue else None,
         "ticket": ticket_number(outcome.ticket_id) if isinstance(outcome, AppendArticle) else None,
-        "customer_user": account.login if account else None,
-        "customer_number": account.customer_number
-        if account
-        else customer.number
-        if customer
-        else None,
+        "customer_user": match.account.login if match.account else None,
+        "customer_number": match.customer_number,
         "matched_by": match.matched_by.value,
     }
-
-
-def _reply(prepared: Prepared, decision: Decision) -> str:
-    match decision.outcome:
-        case Reject(reply=reply):
-            return str(reply)
-        case OpenTicket() | AppendArticle() | Hold():
-            return str(accepted(prepared.reference))
-        case _:
-            assert_never(decision.outcome)
 
 
 def _message(prepared: Prepared) -> dict[str, Any]:
@@ -97,5 +80,5 @@ def _message(prepared: Prepared) -> dict[str, Any]:
             }
             for attachment in message.attachments
         ],
-        "defects": [*message.defects, *([message.parse_error] if message.parse_error else [])],
+        "defects": list(message.problems),
     }

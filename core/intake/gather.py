@@ -17,6 +17,7 @@ from core.intake.facts import Facts, PortalFacts, ReleaseFacts, SenderFacts, Tic
 from core.intake.identify import AccountFacts, CustomerFacts, Match, MatchKind, identify
 from core.intake.prepare import Prepared
 from core.mail.customer_numbers import Claim, find_claims
+from core.mail.message import FROM_DEFECTS
 from core.models import (
     Customer,
     CustomerDomain,
@@ -28,12 +29,6 @@ from core.models import (
 from core.organisation import Organisation, Route
 from core.words import Evidence
 
-_FROM_PROBLEMS = {
-    "missing": N_("The mail has no From field."),
-    "multiple fields": N_("The mail has more than one From field."),
-    "multiple mailboxes": N_("The From field names more than one mailbox."),
-}
-_FROM_MALFORMED = N_("The From field is malformed.")
 _NEUTRAL = N_("Nothing proves or disproves the sender.")
 _OWN_ADDRESS = N_("The sender uses an address of ours from outside.")
 _PORTAL = N_("Signed in to the portal.")
@@ -152,7 +147,7 @@ def _sender(organisation: Organisation, prepared: Prepared) -> SenderFacts:
         return SenderFacts(prepared.from_key, Evidence.PORTAL, _PORTAL)
     problem = prepared.message.from_.problem
     if problem is not None or not prepared.from_key:
-        why = _FROM_PROBLEMS.get(problem or "", _FROM_MALFORMED)
+        why = FROM_DEFECTS[problem or "malformed"]
         return SenderFacts("", Evidence.FAILED, why)
     domain = prepared.from_key.rpartition("@")[2]
     inside = prepared.incoming.envelope.trusted and (
@@ -200,7 +195,7 @@ def _subject(match: Match) -> Subject:
     if match.account is not None:
         account = match.account
         return Subject(account.customer_user_id, account.customer_id, account.sees_customer_tickets)
-    return Subject(None, match.customer.customer_id if match.customer else 0)
+    return Subject(None, match.customer_id or 0)
 
 
 def _access(
@@ -210,7 +205,7 @@ def _access(
     subjects = {
         _subject(match)
         for match in matches
-        if (match.account or match.customer) and match.kind is not MatchKind.INVALID_ACCOUNT
+        if match.customer_id is not None and match.kind is not MatchKind.INVALID_ACCOUNT
     }
     return access_of(session, organisation, subjects) if subjects else {}
 

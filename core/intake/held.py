@@ -13,7 +13,8 @@ from core.intake.decision import OpenTicket
 from core.intake.gather import StaffChoice, gather_release
 from core.intake.incoming import Envelope, Incoming, RecipientReceipt
 from core.intake.prepare import prepare
-from core.intake.record import SAME_QUEUE, Part, record_release, trace
+from core.intake.record import record_release
+from core.intake.rows import SAME_QUEUE, Part, trace
 from core.intake.rules import decide
 from core.models import CustomerUser, Delivery, Mail, Staff, now, ticket_number
 from core.organisation import load_organisation

@@ -61,6 +61,19 @@ class Match:
     numbers: tuple[str, ...] = ()
 
     @property
+    def customer_id(self) -> int | None:
+        """The customer: the account's, or the one that is known without an account."""
+        known = self.account or self.customer
+        return known.customer_id if known else None
+
+    @property
+    def customer_number(self) -> str | None:
+        """The Kunden# of that customer."""
+        if self.account is not None:
+            return self.account.customer_number
+        return self.customer.number if self.customer else None
+
+    @property
     def matched_by(self) -> MatchedBy:
         """The word of the outside contract for this match."""
         if self.kind is MatchKind.INVALID_ACCOUNT and not self.candidates:

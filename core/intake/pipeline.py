@@ -21,7 +21,8 @@ from core.intake.gather import gather
 from core.intake.identify import Match, MatchKind
 from core.intake.incoming import Incoming, Receipt, RecipientReceipt, Reply
 from core.intake.prepare import Prepared, intake_key, prepare
-from core.intake.record import Part, record
+from core.intake.record import record
+from core.intake.rows import Part
 from core.intake.rules import decide
 from core.mail.message import unreadable
 from core.models import Delivery, IntakeSeen, Mail, Ticket

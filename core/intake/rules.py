@@ -13,6 +13,7 @@ from core.i18n import N_
 from core.intake import replies
 from core.intake.decision import AppendArticle, Decision, Hold, OpenTicket, Outcome, Reject, Step
 from core.intake.facts import Facts
+from core.intake.found import what_was_found
 from core.intake.identify import MatchKind
 from core.words import (
     Evidence,
@@ -378,8 +379,8 @@ def decide(facts: Facts, rules: tuple[Rule, ...] = RULES) -> Decision:
     for rule in rules:
         answer = rule(facts)
         if answer is not None:
-            step = Step(rule.__name__, _word(answer.outcome), answer.because, answer.values)
-            return Decision(answer.outcome, (*_what_was_found(facts), step))
+            step = Step(rule.__name__, answer.outcome.kind.value, answer.because, answer.values)
+            return Decision(answer.outcome, (*what_was_found(facts), step))
     raise AssertionError("the last rule answers whenever there is a queue")
 
 
@@ -393,80 +394,3 @@ def _flag(facts: Facts) -> Flag | None:
     if facts.unreadable:
         return Flag.UNREADABLE
     return None if facts.verified else Flag.SENDER_NOT_VERIFIED
-
-
-def _word(outcome: Outcome) -> str:
-    match outcome:
-        case OpenTicket():
-            return "open-ticket"
-        case AppendArticle():
-            return "append-article"
-        case Hold():
-            return "hold"
-        case Reject():
-            return "reject"
-        case _:
-            assert_never(outcome)
-
-
-_FOUND = {
-    MatchKind.ADDRESS: N_("The address belongs to %(login)s (Kunden# %(number)s)."),
-    MatchKind.ADDRESS_AND_NUMBER: N_(
-        "Address and Kunden# agree on %(login)s (Kunden# %(number)s)."
-    ),
-    MatchKind.KNOWN_DOMAIN: N_(
-        "The Kunden# and the domain of the address are those of %(number)s."
-    ),
-    MatchKind.NUMBER_ONLY: N_("The mail names the Kunden# %(number)s; the address is unknown."),
-    MatchKind.CONFLICT: N_("Address and Kunden# do not agree."),
-    MatchKind.UNKNOWN: N_("Neither the address nor a Kunden# is known."),
-    MatchKind.AMBIGUOUS: N_("Several accounts have the address."),
-    MatchKind.INVALID_ACCOUNT: N_("The account is invalid."),
-}
-
-
-def _what_was_found(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps before the rules: where to, who, and what they may do."""
-    steps = []
-    if facts.queue is not None:
-        steps.append(
-            Step(
-                "recipient",
-                facts.queue.name,
-                N_("%(recipient)s is an address of the queue %(queue)s."),
-                (("recipient", facts.recipient), ("queue", facts.queue.name)),
-            )
-        )
-    steps.append(Step("sender", facts.sender.evidence.value, facts.sender.why))
-    match = facts.match
-    account, customer = match.account, match.customer
-    number = account.customer_number if account else customer.number if customer else ""
-    found = (("login", account.login if account else ""), ("number", number))
-    steps.append(Step("identify", match.kind.value, _FOUND[match.kind], found))
-    if facts.access is not None and facts.queue is not None:
-        steps.append(_permission_step(facts))
-    return tuple(steps)
-
-
-def _permission_step(facts: Facts) -> Step:
-    assert facts.access is not None and facts.queue is not None
-    queue = facts.queue
-    access = facts.access.queues.get(queue.id)
-    if access is None:
-        return Step(
-            "permission",
-            "none",
-            N_("No permission in the group %(group)s of the queue %(queue)s."),
-            (("group", queue.group_name), ("queue", queue.name)),
-        )
-    return Step(
-        "permission",
-        access.permission.value,
-        N_("%(permission)s in %(queue)s through the group %(group)s (%(through)s)."),
-        (
-            ("permission", access.permission.value),
-            ("queue", queue.name),
-            ("group", queue.group_name),
-            ("through", ", ".join(grant.through.value for grant in access.grants)),
-        ),
-    )

@@ -31,7 +31,7 @@ _TRACE = re.compile(
     rb"arc-[a-z-]+|received-spf|x-spam[a-z-]*)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*)*",
     re.IGNORECASE,
 )
-_FROM_DEFECTS = {
+FROM_DEFECTS = {
     "missing": N_("The mail has no From field."),
     "multiple fields": N_("The mail has more than one From field."),
     "multiple mailboxes": N_("The From field names more than one mailbox."),
@@ -197,7 +197,7 @@ class Message:
         """What is wrong with the message, as message ids of texts for staff."""
         found = []
         if self.from_.problem:
-            found.append(_FROM_DEFECTS[self.from_.problem])
+            found.append(FROM_DEFECTS[self.from_.problem])
         if len(self._values(b"message-id")) > 1:
             found.append(N_("The mail has more than one Message-ID field."))
         if any(self._values(b"date")) and self.date is None:
@@ -207,6 +207,11 @@ class Message:
         if self.parse_error is None and len(self.text) == MAX_TEXT:
             found.append(N_("The text was too long and is cut."))
         return tuple(found)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What staff are told: the defects, and why the message could not be read, if so."""
+        return (*self.defects, self.parse_error) if self.parse_error else self.defects
 
     def header_values(self, name: str) -> list[str]:
         """Return the values of a field, decoded and cleaned, each as one line."""

@@ -4,9 +4,9 @@ from flask import render_template, request
 from werkzeug.wrappers import Response
 
 from core.errors import NotFound
+from core.intake.decision import FATES
 from core.intake.held_list import look_at
 from core.intake.mail_log import MailFilter, logged_mail, mail_bytes, mail_log, shown_steps
-from core.intake.record import KINDS
 from core.labels import REASONS, label, reason_label
 from core.models import CustomerUser, Delivery
 from core.words import DecisionKind, HeldState
@@ -49,7 +49,7 @@ def index() -> str:
     return render_template(
         "staff/mails.html",
         customer_user=session.get(CustomerUser, wanted.customer_user_id or 0),
-        fates_to_choose=[(word.value, label(word)) for word in KINDS.values()],
+        fates_to_choose=[(word.value, label(word)) for word in FATES],
         page=mail_log(
             session,
             member(),

@@ -15,7 +15,7 @@ from core.i18n import in_language, translations
 from core.intake import rules
 from core.intake.mail_log import MailFilter, logged_mail, mail_bytes, mail_log, shown_steps
 from core.intake.pipeline import take_in
-from core.intake.record import trace
+from core.intake.rows import trace
 from core.labels import label, reason_label, rule_label
 from core.models import Delivery, Queue, Staff, ticket_number
 from core.words import DecisionKind, Evidence, HeldState, Protocol

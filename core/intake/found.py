@@ -1,0 +1,67 @@
+"""What was found about a mail before a rule answers: the first steps of every explanation."""
+
+from core.i18n import N_
+from core.intake.decision import Step
+from core.intake.facts import Facts
+from core.intake.identify import MatchKind
+
+_FOUND = {
+    MatchKind.ADDRESS: N_("The address belongs to %(login)s (Kunden# %(number)s)."),
+    MatchKind.ADDRESS_AND_NUMBER: N_(
+        "Address and Kunden# agree on %(login)s (Kunden# %(number)s)."
+    ),
+    MatchKind.KNOWN_DOMAIN: N_(
+        "The Kunden# and the domain of the address are those of %(number)s."
+    ),
+    MatchKind.NUMBER_ONLY: N_("The mail names the Kunden# %(number)s; the address is unknown."),
+    MatchKind.CONFLICT: N_("Address and Kunden# do not agree."),
+    MatchKind.UNKNOWN: N_("Neither the address nor a Kunden# is known."),
+    MatchKind.AMBIGUOUS: N_("Several accounts have the address."),
+    MatchKind.INVALID_ACCOUNT: N_("The account is invalid."),
+}
+
+
+def what_was_found(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps before the rules: where to, who, and what they may do."""
+    steps = []
+    if facts.queue is not None:
+        steps.append(
+            Step(
+                "recipient",
+                facts.queue.name,
+                N_("%(recipient)s is an address of the queue %(queue)s."),
+                (("recipient", facts.recipient), ("queue", facts.queue.name)),
+            )
+        )
+    steps.append(Step("sender", facts.sender.evidence.value, facts.sender.why))
+    match = facts.match
+    login = match.account.login if match.account else ""
+    found = (("login", login), ("number", match.customer_number or ""))
+    steps.append(Step("identify", match.kind.value, _FOUND[match.kind], found))
+    if facts.access is not None and facts.queue is not None:
+        steps.append(_permission_step(facts))
+    return tuple(steps)
+
+
+def _permission_step(facts: Facts) -> Step:
+    assert facts.access is not None and facts.queue is not None
+    queue = facts.queue
+    access = facts.access.queues.get(queue.id)
+    if access is None:
+        return Step(
+            "permission",
+            "none",
+            N_("No permission in the group %(group)s of the queue %(queue)s."),
+            (("group", queue.group_name), ("queue", queue.name)),
+        )
+    return Step(
+        "permission",
+        access.permission.value,
+        N_("%(permission)s in %(queue)s through the group %(group)s (%(through)s)."),
+        (
+            ("permission", access.permission.value),
+            ("queue", queue.name),
+            ("group", queue.group_name),
+            ("through", ", ".join(grant.through.value for grant in access.grants)),
+        ),
+    )
