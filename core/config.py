@@ -98,6 +98,11 @@ class SmtpSection(Section):
     trusted_relays: list[Network] = []
     authserv_id: str = ""
 
+    @property
+    def relay_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The networks of ``trusted_relays``."""
+        return tuple(ipaddress.ip_network(text, strict=False) for text in self.trusted_relays)
+
     @model_validator(mode="after")
     def _certificate_with_key(self) -> "SmtpSection":
         if bool(self.tls_cert) != bool(self.tls_key):

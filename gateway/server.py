@@ -1,7 +1,6 @@
 """The gateway as a whole: made from a configuration, started, stopped."""
 
 import asyncio
-import ipaddress
 import logging
 import ssl
 from pathlib import Path
@@ -49,8 +48,7 @@ class Gateway:
             tls=_tls_context(config.smtp.tls_cert, config.smtp.tls_key),
             spool_folder=folder,
         )
-        relays = [ipaddress.ip_network(text, strict=False) for text in config.smtp.trusted_relays]
-        self._connections = Connections(self._limits, relays)
+        self._connections = Connections(self._limits, config.smtp.relay_networks)
         self.sessions: set[Session] = set()
         self._servers: list[asyncio.Server] = []
 

@@ -1,7 +1,7 @@
 """``schalter explain``: the whole decision about a mail, without recording anything."""
 
 import sys
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from core.cli.console import Console, Failure, pass_console
 from core.cli.deliver import NoInput, mail_from_option, rcpt_option
 from core.cli.mailfiles import STDIN, Unusable, check_readable, read_single
 from core.cli.output import json_option, print_json, printable, printable_lines, shown
-from core.config import Config
 from core.intake.explain import explain
 from core.intake.incoming import Envelope, Incoming
 from core.models import now
@@ -57,7 +56,8 @@ def command(
         tuple(dict.fromkeys(recipients)),
         Protocol.SMTP,
         peer=str(peer or ""),
-        trusted=peer is not None and _is_trusted(console.config, peer),
+        trusted=peer is not None
+        and any(peer in network for network in console.config.smtp.relay_networks),
     )
     raw = _read(file, console.config.smtp.max_message_bytes)
     with console.database() as database, database.read() as session:
@@ -81,10 +81,6 @@ def _read(file: str, limit: int) -> bytes:
     if found.raw is None:
         raise Failure(f"{file}: larger than smtp.max_message_bytes ({limit})")
     return found.raw
-
-
-def _is_trusted(config: Config, peer: IPv4Address | IPv6Address) -> bool:
-    return any(peer in ip_network(relay, strict=False) for relay in config.smtp.trusted_relays)
 
 
 def _print(explanation: dict[str, Any]) -> None:
