@@ -14,15 +14,14 @@ from core.accounts.staff import staff_queue_ids, staff_with_login
 from core.cli.console import Console, console_reader, pass_console
 from core.cli.output import json_option, print_json, print_table, printable, printable_lines, shown
 from core.errors import NotFound
-from core.models import Article, Ticket, ticket_id_of
+from core.models import Article, Ticket
 from core.organisation import load_organisation
 from core.paging import Page
 from core.tickets.lists import StaffFilter, StateFilter, staff_tickets
-from core.tickets.view import conversation
+from core.tickets.view import conversation, ticket_with_number
 
 PAGE = 100
 DEFAULT_LIMIT = 25
-LARGEST_ID = 2**31 - 1  # that PostgreSQL's integer holds
 
 T = TypeVar("T")
 
@@ -115,8 +114,8 @@ def show_ticket(console: Console, number: int, as_json: bool) -> None:
 
 def _numbered(session: Session, number: int) -> Ticket:
     """Return the ticket with this number; raise ``NotFound``, also for one that none can have."""
-    id_ = ticket_id_of(number)
-    ticket = session.get(Ticket, id_) if 0 < id_ <= LARGEST_ID else None
+    queues = staff_queue_ids(session, load_organisation(session), console_reader())
+    ticket = ticket_with_number(session, queues, number)
     if ticket is None:
         raise NotFound(f"There is no ticket {number}.")
     return ticket

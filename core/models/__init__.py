@@ -12,7 +12,7 @@ from core.models.accounts import (
     StaffGroup,
 )
 from core.models.audit import AuditEvent
-from core.models.base import Base, now
+from core.models.base import MAX_ID, Base, now
 from core.models.mails import Delivery, IntakeSeen, Mail, RawMail
 from core.models.organisation import OrganisationVersion, Queue, QueueAddress, Setting
 from core.models.sessions import SignInThrottle, WebSession
@@ -27,6 +27,7 @@ from core.models.tickets import (
 )
 
 __all__ = [
+    "MAX_ID",
     "Article",
     "Attachment",
     "AuditEvent",

@@ -62,6 +62,9 @@ class Base(DeclarativeBase):
     }
 
 
+MAX_ID = 2**31 - 1  # what an id column holds on both databases
+
+
 def now() -> datetime:
     """Return this instant in UTC."""
     return datetime.now(UTC)

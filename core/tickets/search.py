@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.selectable import Join
 
-from core.models import Article, Ticket, ticket_id_of
+from core.models import MAX_ID, Article, Ticket, ticket_id_of
 from core.text import fold
 
 MAX_INDEXED = 64 * 1024  # characters of an article that can be found
@@ -39,7 +39,6 @@ MAX_TERMS = 12
 SAMPLE = 1000  # of the newest articles, by which PostgreSQL is told how common words are
 COMMON_IN_SAMPLE = 10
 MIN_PREFIX = 3  # letters: shorter beginnings are those of half the language
-MAX_TICKET_ID = 2**31 - 1
 
 _WORD = re.compile(r"[^\W_]+")
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
@@ -112,7 +111,7 @@ def search_tickets(
     found = _newest(session, terms, readable, query.endswith("*")) if terms else []
     ids = set(found[:MAX_MATCHES])
     number = _NUMBER.fullmatch(query)
-    if number and 0 < ticket_id_of(int(number[1])) <= MAX_TICKET_ID:
+    if number and 0 < ticket_id_of(int(number[1])) <= MAX_ID:
         ids.add(ticket_id_of(int(number[1])))  # whoever lists it checks that it may be seen
     return Found(frozenset(ids), len(found) <= MAX_MATCHES)
 

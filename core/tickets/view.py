@@ -19,8 +19,16 @@ from core.errors import NotFound
 from core.i18n import gettext as _
 from core.mail.html import SafeHtml, original_html, safe_html
 from core.mail.message import Message, parse, read_part
-from core.models import Article, Attachment, Mail, Ticket, TicketLink, TicketSeen, ticket_id_of
-from core.tickets.search import MAX_TICKET_ID
+from core.models import (
+    MAX_ID,
+    Article,
+    Attachment,
+    Mail,
+    Ticket,
+    TicketLink,
+    TicketSeen,
+    ticket_id_of,
+)
 
 MAX_ARTICLES = 200  # on one page of a conversation
 MAX_INLINE_IMAGES = 5 * 1024 * 1024  # bytes of images put into one HTML document
@@ -73,7 +81,7 @@ def ticket_for_staff(session: Session, queues: StaffQueues, public_id: str) -> T
 def ticket_with_number(session: Session, reader: Reader, number: int) -> Ticket | None:
     """Return the ticket with a number, None where there is none that the asker may see."""
     ticket_id = ticket_id_of(number)
-    if not 0 < ticket_id <= MAX_TICKET_ID:
+    if not 0 < ticket_id <= MAX_ID:
         return None
     return session.scalars(
         select(Ticket).where(Ticket.id == ticket_id, readable_tickets(reader))
@@ -84,7 +92,7 @@ def readable_tickets(reader: Reader) -> ColumnElement[bool]:
     """Return the condition on tickets that somebody may read."""
     if isinstance(reader, Access):
         return reader.visible_tickets()
-    return Ticket.queue_id.in_(sorted(reader.readable))
+    return reader.reads(Ticket.queue_id)
 
 
 def conversation(
