@@ -190,6 +190,11 @@ class Subject:
     sees_customer_tickets: bool = False
 
 
+def subject_of(customer_user: CustomerUser) -> Subject:
+    """Return an account as one whose access is asked for."""
+    return Subject(customer_user.id, customer_user.customer_id, customer_user.sees_customer_tickets)
+
+
 def access_of(
     session: Session, organisation: Organisation, subjects: Collection[Subject]
 ) -> dict[Subject, Access]:
@@ -218,9 +223,7 @@ def customer_user_access(
     session: Session, organisation: Organisation, customer_user: CustomerUser
 ) -> Access:
     """Return the access of one customer user; of an invalid one: to nothing."""
-    subject = Subject(
-        customer_user.id, customer_user.customer_id, customer_user.sees_customer_tickets
-    )
+    subject = subject_of(customer_user)
     if not is_valid_account(customer_user):
         return Access(subject.customer_user_id, subject.customer_id, False, {})
     return access_of(session, organisation, [subject])[subject]

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, delete, select, true
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.accounts.logins import checked_login_key, login_key
 from core.accounts.saving import Problems, check_version, clean_texts, flush, record_saved
@@ -86,10 +87,26 @@ def staff_with_login(session: Session, login: str) -> Staff:
 
 @dataclass(frozen=True, slots=True)
 class StaffQueues:
-    """The ids of the queues whose tickets somebody may read, and those they may work."""
+    """The ids of the queues whose tickets somebody may read, and those they may work.
+
+    ``everything`` is an admin's: also what is for no queue, as mail to postmaster.
+    """
 
     readable: frozenset[int]
     writable: frozenset[int]
+    everything: bool = False
+
+    def may_work(self, queue_id: int | None) -> bool:
+        """Whether what is for this queue, or for none, may be worked on."""
+        return self.everything if queue_id is None else queue_id in self.writable
+
+    def reads(self, queue_id: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
+        """Return the condition that what is for a queue may be read."""
+        return true() if self.everything else queue_id.in_(sorted(self.readable))
+
+    def works(self, queue_id: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
+        """Return ``may_work`` as a condition."""
+        return true() if self.everything else queue_id.in_(sorted(self.writable))
 
 
 def staff_queue_ids(session: Session, organisation: Organisation, staff: Staff) -> StaffQueues:
@@ -102,7 +119,7 @@ def staff_queue_ids(session: Session, organisation: Organisation, staff: Staff) 
         return StaffQueues(frozenset(), frozenset())
     if staff.role is Role.ADMIN:
         everything = frozenset(organisation.queues)
-        return StaffQueues(everything, everything)
+        return StaffQueues(everything, everything, everything=True)
     rows = session.execute(
         select(StaffGroup.group_id, StaffGroup.permission).where(StaffGroup.staff_id == staff.id)
     )

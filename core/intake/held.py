@@ -18,7 +18,7 @@ from core.intake.rows import SAME_QUEUE, Part, trace
 from core.intake.rules import decide
 from core.models import CustomerUser, Delivery, Mail, Staff, now, ticket_number
 from core.organisation import load_organisation
-from core.words import HeldState, Role
+from core.words import HeldState
 
 
 def held_mail(session: Session, staff: Staff, delivery_id: int, *, lock: bool = True) -> Delivery:
@@ -135,9 +135,7 @@ def _set_ticket(session: Session, delivery: Delivery, part: Part) -> None:
 
 
 def _may_work(session: Session, staff: Staff, queue_id: int | None) -> bool:
-    if queue_id is None:
-        return staff.valid and staff.role is Role.ADMIN
-    return queue_id in staff_queue_ids(session, load_organisation(session), staff).writable
+    return staff_queue_ids(session, load_organisation(session), staff).may_work(queue_id)
 
 
 def _still_waiting(delivery: Delivery) -> None:

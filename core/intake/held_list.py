@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session, contains_eager
 
 from core import audit
-from core.accounts.permissions import Subject, access_of, is_valid_account
+from core.accounts.permissions import access_of, is_valid_account, subject_of
 from core.accounts.staff import staff_queue_ids
 from core.audit import Actor
 from core.errors import NotFound
@@ -30,7 +30,7 @@ from core.models import Customer, CustomerUser, Delivery, Mail, Staff
 from core.organisation import Organisation, load_organisation
 from core.paging import Page, read_page
 from core.tickets.view import File, shown_type
-from core.words import Evidence, HeldState, Role
+from core.words import Evidence, HeldState
 
 MAX_PAGE = 200
 MAX_CANDIDATES = 20
@@ -116,7 +116,8 @@ def held_mails(
     What waits begins with the oldest, what is settled with the newest. ``query`` is a part of
     the sender, the recipient or the subject.
     """
-    conditions = [_workable(session, staff), Delivery.held == state]
+    organisation = load_organisation(session)
+    conditions = [_workable(session, organisation, staff), Delivery.held == state]
     if reason:
         conditions.append(Delivery.reason == reason)
     if queue_id is not None:
@@ -135,7 +136,6 @@ def held_mails(
         cursor=cursor,
         limit=min(limit, MAX_PAGE),
     )
-    organisation = load_organisation(session)
     rows = tuple(
         HeldMail(delivery, delivery.mail, _queue_name(organisation, delivery))
         for delivery in page.items
@@ -148,7 +148,7 @@ def held_counts(session: Session, staff: Staff) -> HeldCounts:
     statement = (
         select(func.count(Delivery.id), func.min(Mail.received_at))
         .join(Mail, Mail.id == Delivery.mail_id)
-        .where(_workable(session, staff), Delivery.held == HeldState.WAITING)
+        .where(_waiting(session, staff))
     )
     return HeldCounts(*session.execute(statement).one())
 
@@ -157,7 +157,7 @@ def waiting_reasons(session: Session, staff: Staff) -> Mapping[str, int]:
     """Return how much held mail waits for this member of staff, by the reason it is held for."""
     statement = (
         select(Delivery.reason, func.count())
-        .where(_workable(session, staff), Delivery.held == HeldState.WAITING)
+        .where(_waiting(session, staff))
         .group_by(Delivery.reason)
     )
     return dict(session.execute(statement).all())
@@ -252,28 +252,27 @@ def _candidates(
         .order_by(CustomerUser.id.not_in(by_address), CustomerUser.sort_key, CustomerUser.id)
         .limit(MAX_CANDIDATES)
     ).all()
-    access = access_of(session, organisation, [_subject(account) for account in accounts])
+    access = access_of(session, organisation, [subject_of(account) for account in accounts])
     return tuple(
         Candidate(
             account,
             _(_HAS_ADDRESS if account.id in by_address else _HAS_NUMBER),
             is_valid_account(account),
-            access[_subject(account)].may_write(queue_id or 0),
+            access[subject_of(account)].may_write(queue_id or 0),
         )
         for account in accounts
     )
 
 
-def _subject(account: CustomerUser) -> Subject:
-    return Subject(account.id, account.customer_id, account.sees_customer_tickets)
-
-
-def _workable(session: Session, staff: Staff) -> ColumnElement[bool]:
+def _workable(session: Session, organisation: Organisation, staff: Staff) -> ColumnElement[bool]:
     """Return the condition on deliveries for ``held_mail``: who may see one may work on it."""
-    if staff.valid and staff.role is Role.ADMIN:
-        return true()
-    queues = staff_queue_ids(session, load_organisation(session), staff)
-    return Delivery.queue_id.in_(sorted(queues.writable))
+    return staff_queue_ids(session, organisation, staff).works(Delivery.queue_id)
+
+
+def _waiting(session: Session, staff: Staff) -> ColumnElement[bool]:
+    """Return the condition on deliveries that wait for this member of staff."""
+    workable = _workable(session, load_organisation(session), staff)
+    return and_(workable, Delivery.held == HeldState.WAITING)
 
 
 def _queue_name(organisation: Organisation, delivery: Delivery) -> str:

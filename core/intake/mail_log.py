@@ -22,10 +22,10 @@ from core.i18n import gettext as _
 from core.intake.identify import MatchKind
 from core.labels import label, rule_label
 from core.models import CustomerUser, Delivery, Mail, Staff, Ticket, ticket_number
-from core.organisation import load_organisation
+from core.organisation import Organisation, load_organisation
 from core.paging import Page, read_page
 from core.tickets.view import File, eml
-from core.words import DecisionKind, Evidence, HeldState, Permission, Protocol, Role
+from core.words import DecisionKind, Evidence, HeldState, Permission, Protocol
 
 MAX_PAGE = 200
 
@@ -93,7 +93,8 @@ def mail_log(
     limit: int = 50,
 ) -> Page[LoggedMail]:
     """Return a page of mails, the newest first, each with what became of it."""
-    readable = _readable(session, staff)
+    organisation = load_organisation(session)
+    readable = _readable(session, organisation, staff)
     page = read_page(
         session,
         select(Mail).where(_matches(wanted, readable)),
@@ -102,25 +103,28 @@ def mail_log(
         cursor=cursor,
         limit=min(limit, MAX_PAGE),
     )
-    return Page(_with_deliveries(session, page.items, readable), page.previous, page.next)
+    mails = _with_deliveries(session, organisation, page.items, readable)
+    return Page(mails, page.previous, page.next)
 
 
 def logged_mail(session: Session, staff: Staff, reference: str) -> LoggedMail:
     """Return one mail by the reference in its reply. Raises ``NotFound`` as if it did not exist."""
-    readable = _readable(session, staff)
+    organisation = load_organisation(session)
+    readable = _readable(session, organisation, staff)
     mail = session.scalars(
         select(Mail).where(Mail.reference == reference, _sent_to(readable))
     ).one_or_none()
     if mail is None:
         raise NotFound(_("There is no such mail."))
-    return _with_deliveries(session, [mail], readable)[0]
+    return _with_deliveries(session, organisation, [mail], readable)[0]
 
 
 def mail_bytes(session: Session, staff: Staff, reference: str) -> File:
     """Return the exact bytes of a mail. Raises ``NotFound``, also for a refused one."""
+    readable = _readable(session, load_organisation(session), staff)
     mail = session.scalars(
         select(Mail)
-        .where(Mail.reference == reference, _sent_to(_readable(session, staff)))
+        .where(Mail.reference == reference, _sent_to(readable))
         .options(joinedload(Mail.raw))
     ).one_or_none()
     return eml(mail)
@@ -163,12 +167,9 @@ def _shown_values(values: Mapping[str, str]) -> dict[str, str]:
     return shown
 
 
-def _readable(session: Session, staff: Staff) -> ColumnElement[bool]:
+def _readable(session: Session, organisation: Organisation, staff: Staff) -> ColumnElement[bool]:
     """Return the condition on deliveries that a member of staff may read."""
-    if staff.valid and staff.role is Role.ADMIN:
-        return true()
-    queues = staff_queue_ids(session, load_organisation(session), staff)
-    return Delivery.queue_id.in_(sorted(queues.readable))
+    return staff_queue_ids(session, organisation, staff).reads(Delivery.queue_id)
 
 
 def _sent_to(condition: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -223,9 +224,12 @@ def _delivery_conditions(wanted: MailFilter) -> list[ColumnElement[bool]]:
 
 
 def _with_deliveries(
-    session: Session, mails: Sequence[Mail], readable: ColumnElement[bool]
+    session: Session,
+    organisation: Organisation,
+    mails: Sequence[Mail],
+    readable: ColumnElement[bool],
 ) -> tuple[LoggedMail, ...]:
-    queues = load_organisation(session).queues
+    queues = organisation.queues
     rows = session.execute(
         select(Delivery, CustomerUser.login, Ticket.public_id)
         .outerjoin(CustomerUser, CustomerUser.id == Delivery.customer_user_id)

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, joinedload
 
-from core.accounts.staff import StaffQueues, staff_queue_ids
+from core.accounts.staff import staff_queue_ids
 from core.intake.held_list import HeldCounts, held_counts
 from core.intake.mail_log import LoggedMail, MailFilter, mail_log
 from core.models import Staff, Ticket
 from core.organisation import load_organisation
-from core.words import Role, TicketState
+from core.words import TicketState
 
 LAST_MAILS = 10
 _UNCLOSED = (TicketState.NEW, TicketState.OPEN, TicketState.WAITING)
@@ -40,7 +40,8 @@ class Overview:
 
 def overview(session: Session, staff: Staff) -> Overview:
     """Return the numbers for the dashboard of a member of staff."""
-    readable = _readable(staff, staff_queue_ids(session, load_organisation(session), staff))
+    queues = staff_queue_ids(session, load_organisation(session), staff)
+    readable = queues.reads(Ticket.queue_id)
     counts = _counts(session, readable)
     return Overview(
         new=counts.get(TicketState.NEW, 0),
@@ -50,12 +51,6 @@ def overview(session: Session, staff: Staff) -> Overview:
         held=held_counts(session, staff),
         last_mails=mail_log(session, staff, MailFilter(), limit=LAST_MAILS).items,
     )
-
-
-def _readable(staff: Staff, queues: StaffQueues) -> ColumnElement[bool]:
-    if staff.valid and staff.role is Role.ADMIN:
-        return true()
-    return Ticket.queue_id.in_(sorted(queues.readable))
 
 
 def _counts(session: Session, readable: ColumnElement[bool]) -> dict[TicketState, int]:
