@@ -139,13 +139,13 @@ class Session(SMTP):
             raise Farewell from None
         assert transport is not None
         self.transport = self._transport = transport
-        self._reader._transport = transport  # type: ignore[attr-defined]
-        self._writer._transport = transport  # type: ignore[attr-defined]
+        self._reader._transport = transport  # type: ignore[attr-defined]  # nothing public sets it
+        self._writer._transport = transport  # type: ignore[attr-defined]  # nothing public sets it
         self._over_ssl = self._tls_on = True
 
     def _unread_input(self) -> bytearray:
         """Return what was received and not read yet, to be changed in place."""
-        buffer = self._reader._buffer  # type: ignore[attr-defined]
+        buffer = self._reader._buffer  # type: ignore[attr-defined]  # nothing public gives it
         assert isinstance(buffer, bytearray)
         return buffer
 
