@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
 from threading import Barrier
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from core.accounts.staff import StaffValues, save_staff
 from core.audit import Actor
 from core.db import Database
 from core.errors import InvalidFields, SchalterError
-from core.models import AuditEvent, Customer, CustomerUser, Staff
+from core.models import AuditEvent, Customer, CustomerUser, Staff, now
 from core.words import ActorKind, Role
 
 T = TypeVar("T")
@@ -70,6 +71,11 @@ def the_account(session: Session, login: str) -> CustomerUser:
 def the_customer(session: Session, number: str) -> Customer:
     """Return the customer with exactly this Kunden#."""
     return session.scalars(select(Customer).where(Customer.number == number)).one()
+
+
+def in_days(days: int) -> date:
+    """Return a day so many from today, asked for when it is needed: tests run past midnight."""
+    return now().date() + timedelta(days=days)
 
 
 def fields_of(error: InvalidFields) -> list[str]:

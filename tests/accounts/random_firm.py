@@ -7,7 +7,6 @@ every valid customer user may use every valid queue.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 from email.message import EmailMessage
 
 from hypothesis import strategies as st
@@ -34,17 +33,17 @@ from core.models import (
     now,
 )
 from core.words import Author, Evidence, Permission, Protocol, Role, Validity
+from tests.accounts.people import in_days
 
-TODAY = now().date()
-
-# What is stored of an account's validity, and whether that counts as valid today.
+# What is stored of an account's validity, its last day counted from today, and whether that
+# counts as valid today.
 VALIDITIES = (
     (Validity.VALID, None, True),
     (Validity.INVALID, None, False),
     (Validity.INVALID_TEMPORARILY, None, False),
-    (Validity.INVALID_TEMPORARILY, TODAY + timedelta(days=3), False),
-    (Validity.INVALID_TEMPORARILY, TODAY, False),
-    (Validity.INVALID_TEMPORARILY, TODAY - timedelta(days=3), True),
+    (Validity.INVALID_TEMPORARILY, 3, False),
+    (Validity.INVALID_TEMPORARILY, 0, False),
+    (Validity.INVALID_TEMPORARILY, -3, True),
 )
 
 
@@ -228,7 +227,7 @@ def _account(
         first_name="U",
         last_name=str(number),
         valid=word,
-        invalid_until=until,
+        invalid_until=None if until is None else in_days(until),
         sees_customer_tickets=each.sees_all,
         addresses=[
             CustomerUserAddress(

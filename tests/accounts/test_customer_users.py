@@ -1,7 +1,6 @@
 """Customer users: every field of the handbook, several addresses, validity, nobody overwritten."""
 
 from dataclasses import fields, replace
-from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import func, select
@@ -20,7 +19,7 @@ from core.accounts.sessions import start_session
 from core.accounts.staff import save_staff
 from core.db import Database
 from core.errors import Duplicate, InvalidFields, NotFound, SchalterError, Stale
-from core.models import Customer, CustomerUser, CustomerUserAddress, Queue, WebSession, now
+from core.models import Customer, CustomerUser, CustomerUserAddress, Queue, WebSession
 from core.words import Validity
 from tests.accounts.people import (
     ADMIN,
@@ -31,13 +30,12 @@ from tests.accounts.people import (
     customers,
     events,
     fields_of,
+    in_days,
     saved,
     the_account,
     the_customer,
 )
 from tests.intake.firm import a_firm
-
-TODAY = now().date()
 
 EVERYTHING = CustomerUserValues(
     login="Anna.Müller",
@@ -55,7 +53,7 @@ EVERYTHING = CustomerUserValues(
     country="Deutschland",
     comment="Mag keine Anrufe.\nNur Mail.",
     valid=Validity.INVALID_TEMPORARILY,
-    invalid_until=TODAY + timedelta(days=30),
+    invalid_until=in_days(30),
     invalid_reason="Elternzeit",
     sees_customer_tickets=True,
     language="de",
@@ -350,10 +348,10 @@ def test_several_accounts_share_a_customer_and_one_can_change_it(database: Datab
 
 # Validity
 
-LAST_MONTH, YESTERDAY, TOMORROW = (TODAY + timedelta(days=days) for days in (-30, -1, 1))
+LAST_MONTH, YESTERDAY, TODAY, TOMORROW = -30, -1, 0, 1
 
 VALIDITIES = [
-    # stored word, last day, customer valid, counts as valid today
+    # stored word, last day counted from today, customer valid, counts as valid today
     (Validity.VALID, None, True, True),
     (Validity.VALID, None, False, False),
     (Validity.INVALID, None, True, False),
@@ -374,7 +372,8 @@ def test_who_counts_as_valid(database: Database) -> None:
     for word, until, customer_valid, expected in VALIDITIES:
         with database.write() as session:
             account = the_account(session, "anna")
-            account.valid, account.invalid_until = word, until
+            account.valid = word
+            account.invalid_until = None if until is None else in_days(until)
             account.customer.valid = customer_valid
         with database.read() as session:
             row = (word, until, customer_valid, is_valid_account(the_account(session, "anna")))
@@ -390,15 +389,15 @@ def test_accounts_become_valid_again_after_their_last_day(database: Database) ->
         replace(
             ANNA,
             valid=Validity.INVALID_TEMPORARILY,
-            invalid_until=TODAY,
+            invalid_until=in_days(TODAY),
             invalid_reason="Urlaub",
         ),
         replace(BERT, valid=Validity.INVALID_TEMPORARILY),
     )
     with database.write() as session:
-        assert return_to_valid(session, TODAY) == []
+        assert return_to_valid(session, in_days(TODAY)) == []
     with database.write() as session:
-        assert [each.login for each in return_to_valid(session, TOMORROW)] == ["anna"]
+        assert [each.login for each in return_to_valid(session, in_days(TOMORROW))] == ["anna"]
     with database.read() as session:
         anna = customer_user_values(the_account(session, "anna"))
         assert anna == ANNA
@@ -411,9 +410,9 @@ def test_accounts_become_valid_again_after_their_last_day(database: Database) ->
 
 
 @pytest.mark.parametrize("day", [YESTERDAY, LAST_MONTH])
-def test_an_end_date_in_the_past_is_refused(sqlite_database: Database, day: date) -> None:
+def test_an_end_date_in_the_past_is_refused(sqlite_database: Database, day: int) -> None:
     customers(sqlite_database)
-    values = replace(ANNA, valid=Validity.INVALID_TEMPORARILY, invalid_until=day)
+    values = replace(ANNA, valid=Validity.INVALID_TEMPORARILY, invalid_until=in_days(day))
     with sqlite_database.write() as session, pytest.raises(InvalidFields) as refused:
         save_customer_user(session, ADMIN, values)
     assert fields_of(refused.value) == ["invalid_until"]
@@ -421,9 +420,9 @@ def test_an_end_date_in_the_past_is_refused(sqlite_database: Database, day: date
 
 def test_an_end_date_that_has_passed_since_may_stay(database: Database) -> None:
     customers(database)
-    saved(database, replace(ANNA, valid=Validity.INVALID_TEMPORARILY, invalid_until=TODAY))
+    saved(database, replace(ANNA, valid=Validity.INVALID_TEMPORARILY, invalid_until=in_days(TODAY)))
     with database.write() as session:
-        the_account(session, "anna").invalid_until = YESTERDAY
+        the_account(session, "anna").invalid_until = in_days(YESTERDAY)
     with database.write() as session:
         account = the_account(session, "anna")
         values = replace(customer_user_values(account), phone="1")
@@ -438,7 +437,7 @@ def test_the_reason_and_the_end_go_with_the_validity(database: Database) -> None
         values = replace(customer_user_values(account), valid=Validity.VALID)
         save_customer_user(session, ADMIN, values, account)
         assert (account.invalid_until, account.invalid_reason) == (None, "")
-        values = replace(values, valid=Validity.INVALID, invalid_until=TOMORROW)
+        values = replace(values, valid=Validity.INVALID, invalid_until=in_days(TOMORROW))
         save_customer_user(session, ADMIN, values, account)
         assert account.invalid_until is None
 
