@@ -48,15 +48,15 @@ class Intake:
         sender's next try is recognised as a redelivery. The same holds when the session is
         cancelled meanwhile (threat P14), so the writer's future is shielded.
         """
+        size = spool.size
         async with asyncio.timeout(self._limits.waiting_seconds):
-            await self._in_hand.acquire(spool.size)
+            await self._in_hand.acquire(size)
         try:
             # No name for the bytes: they are the writer's, and gone as soon as it has stored them.
             submitted = self._writer.submit(Incoming(envelope, await spool.read(), now()))
         except BaseException:
-            self._in_hand.release(spool.size)
+            self._in_hand.release(size)
             raise
-        size = spool.size
         committed = asyncio.wrap_future(submitted)
         committed.add_done_callback(lambda _done: self._in_hand.release(size))
         async with asyncio.timeout(self._limits.take_in_seconds):

@@ -32,6 +32,7 @@ class Spool:
         block = bytes(content)
         content.clear()
         await asyncio.to_thread(self._write, block)
+        self.size += len(block)
 
     def finish(self, content: bytearray) -> None:
         """Take over what is left."""
@@ -47,14 +48,14 @@ class Spool:
     def _write(self, block: bytes) -> None:
         if self._file is None:
             # Without a buffer, so that reading it back makes one copy and no second one.
-            self._file = tempfile.TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115
+            self._file = tempfile.TemporaryFile(  # noqa: SIM115 - __exit__ closes it
+                buffering=0, dir=self._folder
+            )
         rest = memoryview(block)
         while rest:
             rest = rest[self._file.write(rest) :]
-        self.size += len(block)
 
     def _read(self, file: FileIO) -> bytes:
-        self.size -= len(self._memory)  # counted again by writing it
         self._write(bytes(self._memory))
         self._memory.clear()
         file.seek(0)

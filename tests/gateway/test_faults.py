@@ -1,5 +1,6 @@
 """When something of ours fails: 4xx, nothing half done, and no restart needed (promise 1)."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from core.intake.recipients import REFRESH_SECONDS, RecipientDirectory
 from core.intake.writer import IntakeWriter
 from core.migrate import upgrade
 from gateway.limits import MIB, Limits
+from gateway.spool import Spool
 from tests.gateway.conftest import Run
 from tests.gateway.running import (
     DATA,
@@ -372,6 +374,26 @@ def test_a_disk_that_fills_up_during_data(run: Run, monkeypatch: pytest.MonkeyPa
             client.play(f"C: .\n{NO_SPACE}")
         client.play(f"{WHOLE}{ACCEPTED}")
     assert len(gateway.stored()) == 1
+
+
+def test_a_message_that_cannot_be_read_back_keeps_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many bytes are given back as were taken for it; else the gateway would stand still."""
+
+    def fail(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def taken_and_read() -> int:
+        with Spool(tmp_path, memory_bytes=10) as spool:
+            await spool.take(bytearray(b"x" * 10))
+            spool.finish(bytearray(b"y" * 5))
+            monkeypatch.setattr(Spool, "_write", fail)
+            with pytest.raises(OSError, match="No space left"):
+                await spool.read()
+            return spool.size
+
+    assert asyncio.run(taken_and_read()) == 15
 
 
 def test_a_database_that_is_full(sqlite_database: Database, tmp_path: Path) -> None:
