@@ -18,7 +18,6 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP
 
 from core.intake.incoming import Reply
-from core.intake.replies import TRY_AGAIN
 from gateway import replies
 from gateway.connections import Client
 from gateway.disk import DiskGuard
@@ -198,14 +197,13 @@ class Session(SMTP):
     async def _answer(self, *given: Reply) -> None:
         await self._say("\r\n".join(map(str, given)))
 
-    async def handle_exception(self, error: Exception) -> str:
-        """Return the reply to any fault of ours: the same for all, and nothing of the error.
+    def _note_fault(self, error: Exception) -> None:
+        """Log a fault of ours; the reply to any is ``TRY_AGAIN``, and tells nothing of it.
 
         The text of an error may hold an address with its password, or the mail itself (threats
         P13, O1): the log gets its class and its place.
         """
         log.error("%s: %s at %s", self.client.address, type(error).__name__, _place(error))
-        return str(TRY_AGAIN)
 
 
 def _place(error: Exception) -> str:

@@ -84,10 +84,10 @@ class SmtpSession(Session):
         except Exception as error:  # noqa: BLE001 - any doubt is a 4xx (promise 1)
             if self._is_gone():
                 raise Farewell from None
-            reply = await self.handle_exception(error)
+            self._note_fault(error)
             if self._receiving:  # nobody knows where the next command begins
                 raise Farewell(TRY_AGAIN) from None
-            await self._say(reply)
+            await self._answer(TRY_AGAIN)
 
     async def _next_line(self) -> bytes:
         self._reset_timeout()
@@ -313,7 +313,7 @@ class SmtpSession(Session):
             with self._our_time():
                 receipt = await self.service.intake.take_in(envelope, spool)
         except Exception as error:  # noqa: BLE001 - the sender keeps the message and tries again
-            await self.handle_exception(error)
+            self._note_fault(error)
             return TRY_AGAIN
         self._idle_commands = 0
         if receipt.reply.code >= 400:  # what was accepted is in the mail log that staff read
