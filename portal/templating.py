@@ -5,6 +5,7 @@ are kept. All of them are bounded by what our templates contain, dates by a limi
 """
 
 from functools import cache
+from typing import Any
 
 from flask import Flask, request
 from flask import url_for as flask_url_for
@@ -66,10 +67,10 @@ def plural_text(singular: str, plural: str, count: int, **values: object) -> Mar
     return Markup(found) % {"num": count, **values}  # noqa: S704 - our own text
 
 
-def url_for(endpoint: str, **values: object) -> str:
+def url_for(endpoint: str, **values: Any) -> str:
     """Return Flask's ``url_for``, kept where nothing but the endpoint decides."""
     if values:
-        return flask_url_for(endpoint, **values)  # type: ignore[arg-type]
+        return flask_url_for(endpoint, **values)
     if endpoint.startswith("."):
         endpoint = f"{request.blueprint}{endpoint}"
     return _plain_url(request.root_path, endpoint)

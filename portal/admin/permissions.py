@@ -48,7 +48,7 @@ from portal.parameters import id_of_request
 from portal.visitors import organisation, the_viewer
 
 MAX_COLUMNS = 8  # groups that a table shows side by side
-ONE_CELL = "X-Schalter-Cell"  # sent by matrix.js, which saves one cell by itself
+ONE_CELL = "X-Schalter-Cell"  # sent by admin.js, which saves one cell by itself
 
 Holder = TypeVar("Holder", Customer, CustomerUser)
 
