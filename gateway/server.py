@@ -38,7 +38,7 @@ class Gateway:
         self._smtp = config.smtp
         self._limits = limits or Limits()
         self._writer = IntakeWriter(database)
-        folder = _folder_of(database)
+        folder = database.file.absolute().parent if database.file else None
         self._service = Service(
             hostname=config.smtp.hostname,
             max_message_bytes=config.smtp.max_message_bytes,
@@ -92,13 +92,6 @@ class Gateway:
     def _remove_socket_file(self) -> None:
         if self._smtp.lmtp_listen.startswith(UNIX):
             Path(self._smtp.lmtp_listen.removeprefix(UNIX)).unlink(missing_ok=True)
-
-
-def _folder_of(database: Database) -> Path | None:
-    """Return where an embedded database lies; None for one that is elsewhere."""
-    if not database.is_sqlite or not database.url.database:
-        return None
-    return Path(database.url.database).absolute().parent
 
 
 def _tls_context(certificate: str, key: str) -> ssl.SSLContext | None:
