@@ -57,10 +57,7 @@ class Part:
 
     def first(self, name: bytes) -> bytes:
         """Return the first value of a field, empty when there is none."""
-        for field, value in self.fields:
-            if field == name:
-                return value
-        return b""
+        return _first(self.fields, name)
 
     @property
     def is_multipart(self) -> bool:
@@ -85,7 +82,7 @@ def read_structure(raw: bytes) -> tuple[Part, ...]:
             if header_bytes > MAX_ALL_HEADERS:
                 raise TooComplex(N_("The header fields of the parts are too long."))
         in_digest = parent >= 0 and parts[parent].content_type == b"multipart/digest"
-        part = Part(fields, min(body, end), end, depth, parent, _media_type(fields, in_digest))
+        part = Part(fields, body, end, depth, parent, _media_type(fields, in_digest))
         parts.append(part)
         if len(parts) > MAX_PARTS:
             raise TooComplex(N_("There are too many parts."))
@@ -100,13 +97,17 @@ def read_structure(raw: bytes) -> tuple[Part, ...]:
 
 def _media_type(fields: Fields, in_digest: bool) -> bytes:
     """Return the media type that the fields name; RFC 2045 5.2 and 2046 5.1.5 for the default."""
-    for name, value in fields:
-        if name == b"content-type":
-            found = _MEDIA_TYPE.match(value)
-            if found is not None:
-                return found[1].lower()
-            break
+    found = _MEDIA_TYPE.match(_first(fields, b"content-type"))
+    if found is not None:
+        return found[1].lower()
     return b"message/rfc822" if in_digest else b"text/plain"
+
+
+def _first(fields: Fields, name: bytes) -> bytes:
+    for field, value in fields:
+        if field == name:
+            return value
+    return b""
 
 
 def _read_header(raw: bytes, start: int, end: int) -> tuple[Fields, int]:
@@ -121,7 +122,7 @@ def _read_header(raw: bytes, start: int, end: int) -> tuple[Fields, int]:
         raise TooComplex(N_("The header block is too long."))
     fields: list[tuple[bytes, bytes]] = []
     at = start
-    for lines in _unfolded(raw[start : min(body, end)].split(b"\n")):
+    for lines in _unfolded(raw[start:body].split(b"\n")):
         found = _FIELD_NAME.match(lines[0])
         if found is not None:
             fields.append(_field(found, lines))
@@ -204,17 +205,15 @@ def _delimiters(
     at = raw.find(delimiter, start, end)
     while at >= 0:
         after = at + len(delimiter)
-        if at == start or raw[at - 1] == 0x0A:
-            found = _DELIMITER_END.match(raw, after, end)
-            if found is not None:
-                yield at, found.end(), found[1] is not None
-                after = found.end()
-            else:
-                false += 1
+        begins_line = at == start or raw[at - 1] == 0x0A
+        found = _DELIMITER_END.match(raw, after, end) if begins_line else None
+        if found is not None:
+            yield at, found.end(), found[1] is not None
+            after = found.end()
         else:
             false += 1
-        if false > MAX_FALSE_DELIMITERS:
-            raise TooComplex(N_("Too many lines look like the border of a part."))
+            if false > MAX_FALSE_DELIMITERS:
+                raise TooComplex(N_("Too many lines look like the border of a part."))
         at = raw.find(delimiter, after, end)
 
 
