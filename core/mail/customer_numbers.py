@@ -13,15 +13,13 @@ from core.text import exact
 MAX_NUMBER = 64
 MAX_LINES = 200
 MAX_CHARACTERS = 32 * 1024
-
 MAX_CLAIMS = 20  # they become parameters of one query, and a mail may name thousands
 MAX_WORDS = 3  # of a Kunden# with blanks in it
 
 _BLANK = "[ \t\u00a0\u202f]"
-_BEFORE, _BEHIND = (
-    "([<\"'“”„‚‘’»«",
-    ".,;:)!?]>\"'“”„‚‘’»«",
-)  # what stands around a number in a sentence
+# What stands around a number in a sentence
+_BEFORE = "([<\"'“”„‚‘’»«"
+_BEHIND = ".,;:)!?]>\"'“”„‚‘’»«"
 
 
 class Claim(NamedTuple):
