@@ -35,6 +35,7 @@ from werkzeug.routing import IntegerConverter, Map
 from core.config import Config
 from core.db import Database
 from core.i18n import current_language
+from core.models import MAX_ID
 from core.render import template_dir
 from core.secret_key import load_secret_key
 from portal import account, admin, customers, signing_in, staff
@@ -78,7 +79,7 @@ class RowId(IntegerConverter):
     """``<int:…>`` in the address of a page: what no column can hold names nothing."""
 
     def __init__(self, url_map: Map) -> None:
-        super().__init__(url_map, max=2**31 - 1)
+        super().__init__(url_map, max=MAX_ID)
 
 
 class Portal(Flask):

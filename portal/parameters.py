@@ -10,11 +10,11 @@ from typing import TypeVar
 from flask import request
 
 from core.mail.text import one_line
+from core.models import MAX_ID
 from portal.languages import time_zone
 
 Word = TypeVar("Word", bound=StrEnum)
 
-MAX_ID = 2**31 - 1  # what the narrowest id column of both databases can hold
 MAX_TEXT = 200  # characters of a search
 
 

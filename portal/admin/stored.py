@@ -6,8 +6,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import NotFound
 from core.i18n import gettext as _
-from core.models import Base
-from portal.parameters import MAX_ID
+from core.models import MAX_ID, Base
 
 Model = TypeVar("Model", bound=Base)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from flask import flash, make_response, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, request, url_for
 from markupsafe import Markup
 from werkzeug.wrappers import Response
 from wtforms import BooleanField, HiddenField, SelectField, StringField
@@ -30,14 +30,14 @@ from core.intake.held_list import (
 )
 from core.intake.mail_log import shown_steps
 from core.labels import label, reason_label
-from core.models import Staff, ticket_number
+from core.models import MAX_ID, Staff, ticket_number
 from core.tickets.view import eml
 from core.words import HeldState
 from portal.areas import Area, Audience
 from portal.database import bookkeeping, finish_writing, reading, writing
 from portal.files import file_response, frame_response
 from portal.forms import REQUIRED, Form, choices
-from portal.parameters import MAX_ID, id_of_request, text_of_request, word_of_request
+from portal.parameters import id_of_request, text_of_request, word_of_request
 from portal.staff.accounts import accounts_found
 from portal.staff.asking import member, member_in, named, queues
 from portal.staff.mails import reason_choices
@@ -283,11 +283,10 @@ def _page(delivery_id: int, form: ReleaseForm) -> Response:
     identity = identity_of(session, held)
     body = body_of(held)
     settled_by = session.get(Staff, held.delivery.settled_by_id or 0)
-    page = render_template(
+    return form.answer(
         "staff/held_mail.html",
         body=body,
         found=_without(identity, accounts_found(session, query, queue_id)),
-        form=form,
         headers=headers_of(held),
         held=held,
         html=Markup(body.html.html) if body.html is not None else None,  # noqa: S704 - nh3's
@@ -300,7 +299,6 @@ def _page(delivery_id: int, form: ReleaseForm) -> Response:
         wanted=wanted,
         HeldState=HeldState,
     )
-    return make_response(page, 422 if form.has_errors else 200)
 
 
 def _without(identity: Identity, found: tuple[Candidate, ...]) -> list[Candidate]:
