@@ -1,6 +1,6 @@
 """Saying which customer user a ticket is from: a stranger's, or one written for somebody else."""
 
-from flask import flash, make_response, redirect, render_template, request, url_for
+from flask import flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 from wtforms import IntegerField
 from wtforms.validators import InputRequired
@@ -71,17 +71,15 @@ def _assign(public_id: str, form: AssignForm) -> None:
 def _page(public_id: str, form: AssignForm) -> Response:
     mine = queues()
     ticket = ticket_for_staff(reading(), mine, public_id)
-    if ticket.queue_id not in mine.writable:
+    if not mine.may_work(ticket.queue_id):
         raise Forbidden(_("You may read this ticket, but not change it."))
     query = text_of_request("q") if "q" in request.args else _first_guess(ticket)
-    page = render_template(
+    return form.answer(
         "staff/assign.html",
         found=accounts_found(reading(), query, ticket.queue_id),
-        form=form,
         query=query,
         ticket=ticket,
     )
-    return make_response(page, 422 if form.has_errors else 200)
 
 
 def _first_guess(ticket: Ticket) -> str:

@@ -3,12 +3,10 @@
 from flask import render_template, request
 from werkzeug.wrappers import Response
 
-from core.errors import NotFound
 from core.intake.decision import FATES
-from core.intake.held_list import look_at
 from core.intake.mail_log import MailFilter, logged_mail, mail_bytes, mail_log, shown_steps
 from core.labels import REASONS, label, reason_label
-from core.models import CustomerUser, Delivery
+from core.models import CustomerUser
 from core.words import DecisionKind, HeldState
 from portal.areas import Area, Audience
 from portal.database import reading
@@ -34,18 +32,7 @@ area = Area("staff_mails", __name__, Audience.STAFF, "/staff/mails")
 def index() -> str:
     """List mails: filtered, page by page."""
     session, wanted = reading(), filter_of_request()
-    names = (
-        "q",
-        "sender",
-        "decision",
-        "held",
-        "reason",
-        "queue",
-        "customer_user",
-        "since",
-        "until",
-    )
-    values = {name: text_of_request(name) for name in names}
+    values = {name: text_of_request(name) for name in PARAMETERS}
     return render_template(
         "staff/mails.html",
         customer_user=session.get(CustomerUser, wanted.customer_user_id or 0),
@@ -68,12 +55,12 @@ def index() -> str:
 def show(reference: str) -> str:
     """Show one mail: its envelope, and for each recipient what became of it and why."""
     logged = logged_mail(reading(), member(), reference)
-    deliveries = [each.delivery for each in logged.deliveries]
+    deliveries, mine = [each.delivery for each in logged.deliveries], queues()
     return render_template(
         "staff/mail.html",
         logged=logged,
         mail=logged.mail,
-        may_work={delivery.id for delivery in deliveries if _may_work(delivery)},
+        may_work={each.id for each in deliveries if mine.may_work(each.queue_id)},
         steps={delivery.id: shown_steps(delivery.trace) for delivery in deliveries},
     )
 
@@ -103,12 +90,3 @@ def filter_of_request() -> MailFilter:
 def reason_choices() -> list[tuple[str, str]]:
     """Return the reasons of decisions to choose from."""
     return sorted(((reason, reason_label(reason)) for reason in REASONS), key=lambda pair: pair[1])
-
-
-def _may_work(delivery: Delivery) -> bool:
-    """Whether a held mail is one that the reader of the log may decide about."""
-    try:
-        look_at(reading(), member(), delivery.id)
-    except NotFound:
-        return False
-    return True

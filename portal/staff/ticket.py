@@ -368,7 +368,7 @@ def _page(
         history=history_of(session, KIND, ticket.id, cursor=None, limit=LAST_EVENTS),
         html={article.id: _html(mine, ticket, article) for article in talk.articles},
         links=linked_tickets(session, mine, ticket),
-        may_work=ticket.queue_id in mine.writable,
+        may_work=mine.may_work(ticket.queue_id),
         note=note or NoteForm(formdata=None),
         talk=talk,
         ticket=ticket,
