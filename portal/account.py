@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from zoneinfo import available_timezones
 
-from flask import flash, redirect, request, url_for
+from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 from wtforms import BooleanField, IntegerField, PasswordField, RadioField, SelectField
 from wtforms.validators import EqualTo, InputRequired
@@ -121,7 +121,7 @@ def password() -> Response:
     )
 
 
-def sessions() -> Response:
+def sessions() -> Response | str:
     """Show where this account is signed in, and end sessions."""
     who = the_viewer()
     if request.method == "POST":
@@ -134,12 +134,12 @@ def sessions() -> Response:
         flash(ngettext("%(num)d session ended.", "%(num)d sessions ended.", ended))
         return redirect(url_for(".sessions"), 303)
     found = sessions_of(reading(), organisation().settings, who.account, who.visit)
-    return Form(formdata=None).answer("account/sessions.html", sessions=found)
+    return render_template("account/sessions.html", sessions=found)
 
 
-def data() -> Response:
+def data() -> str:
     """Show what is stored of the account; only staff change it."""
-    return Form(formdata=None).answer("account/data.html", account=the_viewer().account)
+    return render_template("account/data.html", account=the_viewer().account)
 
 
 def _account_area(name: str, audience: Audience, url_prefix: str) -> Area:
