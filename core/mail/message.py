@@ -38,11 +38,11 @@ FROM_DEFECTS = {
     "malformed": N_("The From field is malformed."),
 }
 _ENDINGS = {
-    "message/rfc822": ".eml",
-    "text/calendar": ".ics",
-    "application/pdf": ".pdf",
-    "application/ms-tnef": ".dat",
-    **{f"image/{kind}": f".{kind}" for kind in ("png", "jpeg", "gif", "webp")},
+    b"message/rfc822": ".eml",
+    b"text/calendar": ".ics",
+    b"application/pdf": ".pdf",
+    b"application/ms-tnef": ".dat",
+    **{f"image/{kind}".encode(): f".{kind}" for kind in ("png", "jpeg", "gif", "webp")},
 }
 _PLAINEST = re.compile(rb"(?:from|to|subject|date|message-id)[ \t]*:", re.IGNORECASE)
 _HTML = b"text/html"
@@ -158,7 +158,7 @@ class Message:
     @property
     def has_html(self) -> bool:
         """Whether there is an HTML body."""
-        return any(self.parts[number].content_type == _HTML for number in self._views.html)
+        return self._any_html(self._views.html)
 
     @cached_property
     def html(self) -> str | None:
@@ -236,8 +236,6 @@ class Message:
         """The parts that are the body, as text and as HTML."""
         if self.parse_error is not None or not self.parts:
             return _Views((), ())
-        if len(self.parts) == 1:
-            return self._view(0, {})
         children: dict[int, list[int]] = {}
         for number, part in enumerate(self.parts):
             children.setdefault(part.parent, []).append(number)
@@ -262,14 +260,14 @@ class Message:
         if not views:
             return _Views((), ())
         plain = [view for view in views if any(map(self._is_written_plainly, view.text))]
-        formatted = [view for view in views if self._has_type(_HTML, view.html)]
+        formatted = [view for view in views if self._any_html(view.html)]
         return _Views(
             (plain or formatted or views)[0].text,
             formatted[-1].html if formatted else (plain or views)[0].html,
         )
 
-    def _has_type(self, content_type: bytes, numbers: Sequence[int]) -> bool:
-        return any(self.parts[number].content_type == content_type for number in numbers)
+    def _any_html(self, numbers: Sequence[int]) -> bool:
+        return any(self.parts[number].content_type == _HTML for number in numbers)
 
     def _is_written_plainly(self, number: int) -> bool:
         """Whether this is plain text with something in it; some mailers leave it empty."""
@@ -292,8 +290,7 @@ class Message:
             number == 0 and part.content_type.startswith(b"text/")
         ):
             return False
-        disposition = part.first(b"content-disposition").lstrip().lower()
-        if disposition.startswith(b"attachment"):
+        if _disposition(part).startswith(b"attachment"):
             return False
         return number == 0 or not decode.filename(part)
 
@@ -315,15 +312,13 @@ class Message:
         return clean_text(decode.decode_text(content, charset))
 
     def _attachment(self, number: int, part: Part) -> AttachmentInfo:
-        media = part.content_type.decode("ascii")
-        disposition = part.first(b"content-disposition").lstrip().lower()
         return AttachmentInfo(
             part=number,
-            filename=decode.filename(part) or _name_for(number, media),
-            content_type=media[:100],
+            filename=_filename(number, part),
+            content_type=part.content_type.decode("ascii")[:100],
             size=decode.decoded_size(part, self.raw),
             content_id=one_line(decode.header_text(part.first(b"content-id"))).strip("<> ")[:300],
-            inline=disposition.startswith(b"inline"),
+            inline=_disposition(part).startswith(b"inline"),
         )
 
 
@@ -385,9 +380,9 @@ def read_part(raw: bytes, number: int) -> PartContent:
     parts = parse(raw).parts
     if not 0 <= number < len(parts):
         raise IndexError(f"no part {number}")
-    media = parts[number].content_type.decode("ascii")
-    name = decode.filename(parts[number]) or _name_for(number, media)
-    return PartContent(media, name, decode.decode_body(parts[number], raw))
+    part = parts[number]
+    media = part.content_type.decode("ascii")
+    return PartContent(media, _filename(number, part), decode.decode_body(part, raw))
 
 
 def content_digest(raw: bytes) -> bytes:
@@ -397,5 +392,10 @@ def content_digest(raw: bytes) -> bytes:
     return hashlib.sha256(memoryview(raw)[start:]).digest()
 
 
-def _name_for(number: int, media: str) -> str:
-    return f"part-{number}{_ENDINGS.get(media, '')}"
+def _disposition(part: Part) -> bytes:
+    return part.first(b"content-disposition").lstrip().lower()
+
+
+def _filename(number: int, part: Part) -> str:
+    """Return the name of a part's file, made from its number when it has none."""
+    return decode.filename(part) or f"part-{number}{_ENDINGS.get(part.content_type, '')}"
