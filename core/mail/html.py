@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import nh3
 
 from core.mail.css import clean_declarations, clean_sheet
-from core.mail.markup import Kind, tokens
+from core.mail.markup import LINKS, Kind, tokens
 from core.mail.nesting import is_too_complex
 from core.mail.text import clean_text
 
@@ -44,7 +44,6 @@ _WITHOUT_CONTENT = {
     *("script", "style", "title", "template", "svg", "math", "iframe", "object", "noscript"),
     *("noembed", "noframes", "xmp", "select", "textarea"),
 }
-_LINKS = ("http://", "https://", "mailto:")
 _SCHEMES = {"http", "https", "mailto", "cid", "data"}  # the filters below are narrower
 _DATA_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*", re.I)
 
@@ -136,7 +135,7 @@ def _clean(
         if name == "src":
             return source(value.strip())
         if name == "href":
-            return value if value.strip().lower().startswith(_LINKS) else None
+            return value if value.strip().lower().startswith(LINKS) else None
         if name == "style":
             return clean_declarations(value) or None
         return value

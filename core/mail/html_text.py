@@ -3,7 +3,7 @@
 import re
 from urllib.parse import urlsplit
 
-from core.mail.markup import Kind, attributes, tokens
+from core.mail.markup import LINKS, Kind, attributes, tokens
 from core.mail.text import clean_text
 
 MAX_HTML = 256 * 1024
@@ -196,7 +196,7 @@ def _single_blanks(text: str) -> str:
 def _target(href: str) -> str:
     """Return what a link is shown as, "" for one that leads nowhere outside."""
     href = "".join(href.split())
-    if not href.lower().startswith(("http://", "https://", "mailto:")):
+    if not href.lower().startswith(LINKS):
         return ""
     if len(href) <= MAX_TARGET:
         return href

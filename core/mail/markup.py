@@ -29,6 +29,7 @@ _RAW = {
         "xmp",
     )
 }
+LINKS = ("http://", "https://", "mailto:")  # what a link of a mail may lead to
 _LONG_REFERENCE = re.compile(r"&#(?:[0-9]{8,}|[xX][0-9a-fA-F]{8,});?")
 
 
