@@ -30,7 +30,7 @@ from portal.admin.cells import NEW, cell_choices, cell_views, posted_changes
 from portal.admin.confirming import ask_first
 from portal.admin.customers import group_choices, known_numbers
 from portal.admin.forms import EditForm, LinesField, long_text, text
-from portal.admin.history import history_of
+from portal.admin.history import history_page
 from portal.admin.links import tickets_url
 from portal.admin.passwords import FirstPasswordForm, PasswordForm, new_password, shown_once
 from portal.admin.stored import stored
@@ -207,14 +207,8 @@ def password(object_id: int) -> Response:
 @area.get("/<int:object_id>/history")
 def history(object_id: int) -> str:
     """Show what was changed of a customer user."""
-    session = reading()
-    account = stored(session, CustomerUser, object_id)
-    page = request.args.get("page")
-    return render_template(
-        "admin/customer_user_history.html",
-        account=account,
-        page=history_of(session, KIND, object_id, cursor=page, limit=25),
-    )
+    account = stored(reading(), CustomerUser, object_id)
+    return history_page("admin/customer_user_history.html", KIND, object_id, account=account)
 
 
 def filter_of_request() -> CustomerUserFilter:

@@ -27,7 +27,7 @@ from core.organisation import load_organisation
 from portal.admin.cells import NEW, cell_choices, cell_views, posted_changes
 from portal.admin.confirming import ask_first
 from portal.admin.forms import EditForm, LinesField, ValidField, long_text, text
-from portal.admin.history import history_of
+from portal.admin.history import history_page
 from portal.admin.links import tickets_url
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
@@ -152,14 +152,8 @@ def edit(object_id: int) -> Response:
 @area.get("/<int:object_id>/history")
 def history(object_id: int) -> str:
     """Show what was changed of a customer."""
-    session = reading()
-    customer = stored(session, Customer, object_id)
-    page = request.args.get("page")
-    return render_template(
-        "admin/customer_history.html",
-        customer=customer,
-        page=history_of(session, KIND, object_id, cursor=page, limit=25),
-    )
+    customer = stored(reading(), Customer, object_id)
+    return history_page("admin/customer_history.html", KIND, object_id, customer=customer)
 
 
 def known_numbers(session: Session, query: str) -> Sequence[Customer]:

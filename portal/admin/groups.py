@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -22,12 +22,14 @@ from core.models import Group, Queue
 from core.organisation import load_organisation
 from portal.admin.confirming import ask_first
 from portal.admin.forms import EditForm, ValidField, long_text, text
-from portal.admin.history import history_of
+from portal.admin.history import history_page
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
 from portal.parameters import text_of_request
 from portal.visitors import organisation, the_viewer
+
+KIND = "group"
 
 area = Area("admin_groups", __name__, Audience.ADMIN, "/admin/groups")
 
@@ -76,13 +78,13 @@ def edit(object_id: int) -> Response:
     group = stored(reading(), Group, object_id)
     form = GroupForm(obj=group_values(group))
     if not form.is_submitted():
-        form.read_now(reading(), "group", group)
+        form.read_now(reading(), KIND, group)
     elif form.validate():
         done = form.attempt(_change, form, object_id)
         if done is not None:
             return done
         if form.is_stale:
-            form.show_others("group", Group, object_id, group_values, form.values())
+            form.show_others(KIND, Group, object_id, group_values, form.values())
     return form.answer(
         "admin/group.html",
         group=stored(reading(), Group, object_id),
@@ -95,14 +97,8 @@ def edit(object_id: int) -> Response:
 @area.get("/<int:object_id>/history")
 def history(object_id: int) -> str:
     """Show what was changed of a group."""
-    session = reading()
-    group = stored(session, Group, object_id)
-    page = request.args.get("page")
-    return render_template(
-        "admin/group_history.html",
-        group=group,
-        page=history_of(session, "group", object_id, cursor=page, limit=25),
-    )
+    group = stored(reading(), Group, object_id)
+    return history_page("admin/group_history.html", KIND, object_id, group=group)
 
 
 def _create(form: GroupForm) -> Response:

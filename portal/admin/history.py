@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from flask import url_for
+from flask import render_template, request, url_for
 from sqlalchemy.orm import Session
 
 from core.audit_log import AuditFilter, audit_events
@@ -28,8 +28,10 @@ from core.words import (
     Validity,
 )
 from portal.account import THEMES
+from portal.database import reading
 from portal.vocabulary import LANGUAGE_NAMES
 
+PER_PAGE = 25
 MAX_SINCE = 200  # events that are looked through for what happened since a form was read
 
 OBJECT_KINDS: Mapping[str, str] = {
@@ -193,12 +195,19 @@ def page_of(object_kind: str, object_id: int | None) -> str:
     return url_for(_PAGES[object_kind], object_id=object_id) if object_kind in _PAGES else ""
 
 
-def history_of(
-    session: Session, object_kind: str, object_id: int | None, *, cursor: str | None, limit: int
-) -> Page[Entry]:
-    """Return a page of what happened to one thing, the newest first."""
+def history_page(template: str, object_kind: str, object_id: int | None, **context: object) -> str:
+    """Return the page of what happened to one thing, the newest first."""
     wanted = AuditFilter(object_kind=object_kind, object_id=object_id)
-    return entries(audit_events(session, wanted, cursor=cursor, limit=limit))
+    events = audit_events(reading(), wanted, cursor=request.args.get("page"), limit=PER_PAGE)
+    return render_template(template, page=entries(events), **context)
+
+
+def last_events(
+    session: Session, object_kind: str, object_id: int, limit: int
+) -> tuple[Entry, ...]:
+    """Return what happened to one thing last, the newest first."""
+    wanted = AuditFilter(object_kind=object_kind, object_id=object_id)
+    return entries(audit_events(session, wanted, limit=limit)).items
 
 
 def entries(page: Page[AuditEvent]) -> Page[Entry]:

@@ -17,13 +17,15 @@ from core.organisation import load_organisation
 from core.words import FollowUp, ForbiddenRule, StrangersRule
 from portal.admin.confirming import ask_first
 from portal.admin.forms import EditForm, LinesField, Starred, ValidField, long_text, text
-from portal.admin.history import history_of
+from portal.admin.history import history_page
 from portal.admin.links import tickets_url
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
 from portal.forms import choices
 from portal.visitors import organisation, the_viewer
+
+KIND = "queue"
 
 area = Area("admin_queues", __name__, Audience.ADMIN, "/admin/queues")
 
@@ -110,13 +112,13 @@ def edit(object_id: int) -> Response:
     form = QueueForm(obj=queue_values(queue))
     form.offer(reading(), queue)
     if not form.is_submitted():
-        form.read_now(reading(), "queue", queue)
+        form.read_now(reading(), KIND, queue)
     elif form.validate():
         done = form.attempt(_change, form, object_id)
         if done is not None:
             return done
         if form.is_stale:
-            form.show_others("queue", Queue, object_id, queue_values, form.values())
+            form.show_others(KIND, Queue, object_id, queue_values, form.values())
     return form.answer(
         "admin/queue.html",
         queue=stored(reading(), Queue, object_id),
@@ -128,14 +130,8 @@ def edit(object_id: int) -> Response:
 @area.get("/<int:object_id>/history")
 def history(object_id: int) -> str:
     """Show what was changed of a queue."""
-    session = reading()
-    queue = stored(session, Queue, object_id)
-    page = request.args.get("page")
-    return render_template(
-        "admin/queue_history.html",
-        queue=queue,
-        page=history_of(session, "queue", object_id, cursor=page, limit=25),
-    )
+    queue = stored(reading(), Queue, object_id)
+    return history_page("admin/queue_history.html", KIND, object_id, queue=queue)
 
 
 def _create(form: QueueForm) -> Response:

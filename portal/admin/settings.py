@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from annotated_types import Le
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 from wtforms import (
@@ -34,7 +34,7 @@ from core.words import SenderPolicy
 from portal.admin.confirming import ask_first
 from portal.admin.fixed import fixed_values
 from portal.admin.forms import EditForm, LinesField, Starred, put, text
-from portal.admin.history import entry_of, events_since, history_of, newest_event
+from portal.admin.history import entry_of, events_since, history_page, newest_event
 from portal.areas import Area, Audience
 from portal.database import finish_writing, reading, writing
 from portal.formats import file_size
@@ -159,11 +159,7 @@ def configuration() -> str:
 @area.get("/history")
 def history() -> str:
     """Show what was changed of the settings."""
-    page = request.args.get("page")
-    return render_template(
-        "admin/settings_history.html",
-        page=history_of(reading(), KIND, None, cursor=page, limit=25),
-    )
+    return history_page("admin/settings_history.html", KIND, None)
 
 
 def _change(form: SettingsForm) -> Response:

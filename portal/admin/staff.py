@@ -16,7 +16,7 @@ from core.models import Group, Staff
 from core.words import Permission, Role
 from portal.admin.cells import NONE, cell_choices
 from portal.admin.forms import EditForm, ValidField, text
-from portal.admin.history import history_of
+from portal.admin.history import history_page
 from portal.admin.passwords import shown_once
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
@@ -127,14 +127,8 @@ def password(object_id: int) -> Response | str:
 @area.get("/<int:object_id>/history")
 def history(object_id: int) -> str:
     """Show what was changed of a member of staff."""
-    session = reading()
-    member = stored(session, Staff, object_id)
-    page = request.args.get("page")
-    return render_template(
-        "admin/staff_history.html",
-        member=member,
-        page=history_of(session, KIND, object_id, cursor=page, limit=25),
-    )
+    member = stored(reading(), Staff, object_id)
+    return history_page("admin/staff_history.html", KIND, object_id, member=member)
 
 
 def _create(form: StaffForm, permissions: Mapping[str, Permission]) -> Response:

@@ -39,7 +39,7 @@ from core.tickets.work import (
 )
 from core.words import Priority, TicketState
 from portal.admin.forms import put
-from portal.admin.history import history_of
+from portal.admin.history import history_page, last_events
 from portal.areas import Area, Audience
 from portal.database import finish_writing, reading, writing
 from portal.files import file_response, frame_response
@@ -195,12 +195,7 @@ def untie(public_id: str) -> Response:
 def history(public_id: str) -> str:
     """Show everything that was done with a ticket."""
     ticket = ticket_for_staff(reading(), queues(), public_id)
-    page = request.args.get("page")
-    return render_template(
-        "staff/ticket_history.html",
-        page=history_of(reading(), KIND, ticket.id, cursor=page, limit=25),
-        ticket=ticket,
-    )
+    return history_page("staff/ticket_history.html", KIND, ticket.id, ticket=ticket)
 
 
 @area.get("/messages/<int:article_id>/why")
@@ -365,7 +360,7 @@ def _page(
         change=change,
         differences=differences,
         hidden=_is_hidden(ticket),
-        history=history_of(session, KIND, ticket.id, cursor=None, limit=LAST_EVENTS),
+        last_events=last_events(session, KIND, ticket.id, LAST_EVENTS),
         html={article.id: _html(mine, ticket, article) for article in talk.articles},
         links=linked_tickets(session, mine, ticket),
         may_work=mine.may_work(ticket.queue_id),
