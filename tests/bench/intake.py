@@ -10,10 +10,10 @@ from tests.bench.organisation import fill, sqlite_folder
 from tests.bench.report import Bar, at_least, at_most, not_measured
 from tests.bench.servers import (
     Server,
-    bare_smtp,
     postfix_to_discard,
     program,
     send_load,
+    yardstick,
 )
 from tests.support.postgresql import run_postgresql
 
@@ -28,7 +28,7 @@ def measure(rounds: int, mails: int) -> Iterator[Bar]:
         url, folder = stack.enter_context(sqlite_folder())
         servers: dict[str, Server | None] = {
             "ours": stack.enter_context(program("gateway", url, folder)),
-            "bare": stack.enter_context(bare_smtp()),
+            "bare": stack.enter_context(yardstick("bare_smtp")),
             "postfix": stack.enter_context(postfix_to_discard()),
         }
         running = {name: server for name, server in servers.items() if server is not None}
@@ -46,8 +46,7 @@ def measure(rounds: int, mails: int) -> Iterator[Bar]:
                 yield at_least(against, _ratio(figures["ours"], figures["postfix"], "rate"), 1.0)
             else:
                 yield not_measured(against, "no Postfix could be started here")
-        del running["bare"], running["ours"]
-        both = {name: server for name, server in servers.items() if name != "postfix" and server}
+        both = {name: running[name] for name in ("ours", "bare")}
         figures = _in_turn(both, 1, max(200, mails // 10), "small", rounds, numbers)
         yield at_most(
             "intake, SQLite, one connection, median latency / bare server",

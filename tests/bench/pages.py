@@ -1,9 +1,6 @@
 """The bars of the pages: list and ticket page of customer and staff against a bare Flask page."""
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http.cookiejar import CookieJar
@@ -13,7 +10,7 @@ from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 from tests.bench.organisation import AGENT, CUSTOMER, PASSWORD, sqlite_folder
 from tests.bench.report import Bar, at_least, at_most
-from tests.bench.servers import bare_page, program, send_load
+from tests.bench.servers import program, run_load, send_load, yardstick
 
 CONNECTIONS = 8
 TICKETS = 2_000
@@ -58,7 +55,7 @@ def measure(rounds: int, requests: int) -> Iterator[Bar]:
         with program("gateway", url, folder) as gateway:
             send_load(gateway.port, 10, TICKETS, "mixed", 1)
         portal = stack.enter_context(program("portal", url, folder))
-        bare = stack.enter_context(bare_page())
+        bare = stack.enter_context(yardstick("bare_page"))
         for who, sign_in, login, path in (
             ("customer", "/sign-in", CUSTOMER, "/tickets"),
             ("staff", "/staff/sign-in", AGENT, "/staff/tickets"),
@@ -80,9 +77,5 @@ def measure(rounds: int, requests: int) -> Iterator[Bar]:
 
 
 def _rate(port: int, path: str, cookie: str = "", requests: int = 1_000) -> float:
-    command = [sys.executable, "-m", "tests.bench.http_load"]
-    arguments = [str(port), str(CONNECTIONS), str(requests), path, *([cookie] if cookie else [])]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return float(json.loads(done.stdout)["rate"])
+    more = [cookie] if cookie else []
+    return float(run_load("http_load", port, CONNECTIONS, requests, path, *more)["rate"])

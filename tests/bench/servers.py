@@ -24,27 +24,16 @@ class Server:
 
     @property
     def peak_memory(self) -> float:
-        """The largest resident size that the process had, in MiB (Linux)."""
+        """The largest resident size that the process had, in MiB."""
         assert self.process is not None
-        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 1024
+        return self.process.peak_memory / 2**20
 
 
 @contextmanager
-def bare_smtp() -> Iterator[Server]:
-    """Give the yardstick for intake: aiosmtpd with a handler that does nothing."""
+def yardstick(name: str) -> Iterator[Server]:
+    """Give ``bare_smtp`` or ``bare_page``, the modules that say what they are."""
     port = free_port()
-    with run_process(sys.executable, "-m", "tests.bench.bare_smtp", str(port)) as process:
-        process.wait_for_port(port)
-        yield Server(port, process)
-
-
-@contextmanager
-def bare_page() -> Iterator[Server]:
-    """Give the yardstick for pages: Flask with one small template on the same server."""
-    port = free_port()
-    with run_process(sys.executable, "-m", "tests.bench.bare_page", str(port)) as process:
+    with run_process(sys.executable, "-m", f"tests.bench.{name}", str(port)) as process:
         process.wait_for_port(port)
         yield Server(port, process)
 
@@ -85,16 +74,21 @@ def postfix_to_discard() -> Iterator[Server | None]:
 
 
 def send_load(port: int, connections: int, mails: int, kind: str, first: int) -> dict[str, Any]:
-    """Send mails from a process of its own; return its figures.
+    """Send mails; return the figures of ``smtp_load``.
 
     Raises ``RuntimeError`` when a mail was refused: a rate of refusals says nothing.
     """
-    command = [sys.executable, "-m", "tests.bench.smtp_load"]
-    arguments = [str(port), str(connections), str(mails), kind, str(first)]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    figures = run_load("smtp_load", port, connections, mails, kind, first)
+    if figures["refused"]:
+        raise RuntimeError(f"{figures['refused']} refused: {figures['first_refusal']}")
+    return figures
+
+
+def run_load(name: str, *arguments: int | str) -> dict[str, Any]:
+    """Run a load client in a process of its own and return what it measured."""
+    command = [sys.executable, "-m", f"tests.bench.{name}", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)
     figures: dict[str, Any] = json.loads(done.stdout)
-    if figures["refused"]:
-        raise RuntimeError(f"{figures['refused']} refused: {figures['first_refusal']}")
     return figures

@@ -33,20 +33,13 @@ def gateway(
             yield process, client
 
 
-def peak(process: RunningProcess) -> int:
-    """Return the largest resident size so far, in bytes."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
-
-
 def test_an_endless_line(gateway: tuple[RunningProcess, Conversation]) -> None:
     """400 MB without a line end: cut off early, and never twice the limit in memory."""
     process, client = gateway
-    before = peak(process)
+    before = process.peak_memory
     with pytest.raises(ConnectionError):
         client.socket.sendall(b"A" * 400_000_000)
-    assert peak(process) - before < 2 * LIMIT
+    assert process.peak_memory - before < 2 * LIMIT
 
 
 def test_tiny_lines(gateway: tuple[RunningProcess, Conversation]) -> None:
@@ -54,10 +47,11 @@ def test_tiny_lines(gateway: tuple[RunningProcess, Conversation]) -> None:
     process, client = gateway
     client.send((b"x" * 78 + b"\r\n") * (LIMIT // 80 - 1) + b".\r\n")
     client.play(f"S: 250 2.0.0 Accepted as *\n{ENVELOPE}{DATA}")
-    before = peak(process)
+    before = process.peak_memory
     client.send(b"\r\n" * (LIMIT // 2 - 1) + b".\r\n")
     client.play("S: 250 2.0.0 Accepted as *")
-    assert peak(process) - before < 2 * LIMIT  # the database keeps what it wrote last in memory
+    # The database keeps what it wrote last in memory.
+    assert process.peak_memory - before < 2 * LIMIT
 
 
 def test_many_messages_that_never_end(
@@ -65,7 +59,7 @@ def test_many_messages_that_never_end(
 ) -> None:
     """Each of ten connections sends 8 MB and waits: what waits is on disk, not in memory."""
     process, client = gateway
-    before = peak(process)
+    before = process.peak_memory
     port = client.socket.getpeername()[1]
     connections: list[socket.socket] = []
     try:
@@ -75,7 +69,7 @@ def test_many_messages_that_never_end(
             other = Conversation(connection).play(HELLO + ENVELOPE + DATA)
             other.send((b"x" * 78 + b"\r\n") * (LIMIT // 80 - 1))
         client.play("C: the other one goes on\nC: .\nS: 250 2.0.0 Accepted as *")
-        assert peak(process) - before < LIMIT
+        assert process.peak_memory - before < LIMIT
     finally:
         for connection in connections:
             connection.close()

@@ -35,6 +35,13 @@ class RunningProcess:
     def output(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
+    @property
+    def peak_memory(self) -> int:
+        """The largest resident size so far, in bytes (Linux)."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
         """Ask the process to end and return its exit status; kill it after ``STOP_SECONDS``."""
         if self.child.poll() is None:
@@ -128,10 +135,15 @@ def accepts_connections(port: int) -> bool:
 
 def wait_for_port(port: int, seconds: float = START_SECONDS) -> None:
     """Return as soon as ``port`` answers, for servers in a thread of this process."""
+    wait_until(lambda: accepts_connections(port), f"answer on port {port}", seconds)
+
+
+def wait_until(ready: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+    """Return as soon as ``ready()``; raise ``ProcessFailed`` when that takes too long."""
     deadline = time.monotonic() + seconds
-    while not accepts_connections(port):
+    while not ready():
         if time.monotonic() > deadline:
-            raise ProcessFailed(f"no answer on port {port} after {seconds:g} s")
+            raise ProcessFailed(f"no {what} after {seconds:g} s")
         time.sleep(POLL_SECONDS)
 
 
