@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +23,20 @@ from tests.support.processes import free_port
 HOSTNAME = "mail.example.org"
 T = TypeVar("T")
 
-# The beginning of nearly every transcript.
-HELLO = f"""
-    S: 220 {HOSTNAME} ESMTP
-    C: EHLO client.example
+# What is answered to EHLO and LHLO.
+EXTENSIONS = f"""
     S: 250-{HOSTNAME}
     S: 250-PIPELINING
     S: 250-SIZE *
     S: 250-8BITMIME
     S: 250-SMTPUTF8
     S: 250 ENHANCEDSTATUSCODES
+"""
+# The beginning of nearly every transcript.
+HELLO = f"""
+    S: 220 {HOSTNAME} ESMTP
+    C: EHLO client.example
+    {EXTENSIONS}
 """
 ENVELOPE = """
     C: MAIL FROM:<anna@muster.example>
@@ -50,6 +55,7 @@ MESSAGE = """
     C: Guten Tag
     C: .
 """
+ACCEPTED = "S: 250 2.0.0 Accepted as *"
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,11 @@ class Running:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the gateway's loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+        return self.begin(work).result(60)
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin a coroutine on the gateway's loop, without waiting for it."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def stored(self) -> list[bytes]:
         """Return the bytes of all messages taken in, in order."""

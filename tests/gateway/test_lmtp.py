@@ -16,7 +16,7 @@ from core.models import Mail, Queue
 from core.words import ForbiddenRule, StrangersRule
 from gateway.limits import Limits
 from tests.gateway.conftest import Run
-from tests.gateway.running import DATA, HOSTNAME, MESSAGE, Running, running_gateway
+from tests.gateway.running import DATA, EXTENSIONS, HOSTNAME, MESSAGE, Running, running_gateway
 from tests.gateway.transcripts import conversation
 from tests.intake.firm import a_firm
 from tests.support.postfix import NoPostfix, run_postfix
@@ -24,12 +24,7 @@ from tests.support.postfix import NoPostfix, run_postfix
 HELLO = f"""
     S: 220 {HOSTNAME} LMTP
     C: LHLO client.example
-    S: 250-{HOSTNAME}
-    S: 250-PIPELINING
-    S: 250-SIZE *
-    S: 250-8BITMIME
-    S: 250-SMTPUTF8
-    S: 250 ENHANCEDSTATUSCODES
+    {EXTENSIONS}
 """
 ENVELOPE = """
     C: MAIL FROM:<anna@muster.example>

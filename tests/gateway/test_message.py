@@ -6,9 +6,8 @@ from sqlalchemy import select
 from core.models import Mail
 from gateway.limits import MIB, Limits
 from tests.gateway.conftest import Run
-from tests.gateway.running import DATA, ENVELOPE, HELLO, MESSAGE, Running
+from tests.gateway.running import ACCEPTED, DATA, ENVELOPE, HELLO, MESSAGE, Running
 
-ACCEPTED = "S: 250 2.0.0 Accepted as *"
 BARE = "S: 550 5.5.2 Bare <CR> or <LF> received"
 HEAD = b"From: anna@muster.example\r\nSubject: x\r\n\r\n"
 
