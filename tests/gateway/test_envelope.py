@@ -117,7 +117,7 @@ def test_a_new_address_is_known_without_restart(gateway: Running) -> None:
     asking = f"{HELLO}C: MAIL FROM:<>\nS: {OK}\nC: RCPT TO:<neu@example.org>\n"
     gateway.play(f"{asking}S: {UNKNOWN}")
     add_address(gateway, "neu@example.org")
-    time.sleep(REFRESH_SECONDS)
+    time.sleep(REFRESH_SECONDS)  # only then is the database asked again
     gateway.play(f"{asking}S: {KNOWN}")
 
 

@@ -22,10 +22,12 @@ from core.intake.prepare import Prepared
 from core.intake.recipients import REFRESH_SECONDS, RecipientDirectory
 from core.intake.writer import IntakeWriter
 from core.migrate import upgrade
+from gateway.disk import CHECK_SECONDS
 from gateway.limits import MIB, Limits
 from gateway.spool import Spool
 from tests.gateway.conftest import Run
 from tests.gateway.running import (
+    ACCEPTED,
     DATA,
     ENVELOPE,
     HELLO,
@@ -37,7 +39,6 @@ from tests.intake.firm import a_firm
 from tests.support.postgresql import PostgresqlServer, run_postgresql
 from tests.support.processes import run_process
 
-ACCEPTED = "S: 250 2.0.0 Accepted as *"
 TRY_AGAIN = "S: 451 4.3.0 Temporary failure, please try again later"
 NO_SPACE = "S: 452 4.3.1 Insufficient storage, please try again later"
 WHOLE = f"{ENVELOPE}{DATA}{MESSAGE}"
@@ -181,7 +182,7 @@ def test_a_connection_that_breaks_after_the_dot(gateway: Running, milliseconds: 
     """Threat B7: the client cannot know; it tries again, and there is one ticket."""
     with gateway.client() as client:
         client.play(WHOLE)
-        time.sleep(milliseconds / 1000)
+        time.sleep(milliseconds / 1000)  # the moments at which it breaks are what is tried
         linger = struct.pack("ii", 1, 0)
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)  # RST, no FIN
     gateway.play(f"{HELLO}{WHOLE}{ACCEPTED}")
@@ -196,7 +197,7 @@ def test_the_clock_stops_while_a_message_is_taken_in(
     take_in = writer_module.take_in_prepared
 
     def slowly(session: object, batch: list[Prepared]) -> list[Receipt]:
-        time.sleep(1.0)
+        time.sleep(1.0)  # more than the client has
         return take_in(session, batch)
 
     monkeypatch.setattr(writer_module, "take_in_prepared", slowly)
@@ -241,7 +242,7 @@ def test_a_locked_database(sqlite_database: Database, tmp_path: Path) -> None:
                     started = time.monotonic()
                     busy.play("C: NOOP\nS: 250 2.0.0 OK")
                     assert time.monotonic() - started < 0.5
-                    time.sleep(0.02)
+                    time.sleep(0.02)  # others are served all the while
                 busy.play(ENVELOPE)
                 waiting.play(f"{TRY_AGAIN}\nS: 250 2.0.0 OK")
         finally:
@@ -273,7 +274,7 @@ def test_postgresql_stalls_and_goes_on(own_postgresql: PostgresqlServer, tmp_pat
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
-            time.sleep(REFRESH_SECONDS)
+            time.sleep(REFRESH_SECONDS)  # only then is the database asked again
             with gateway.client() as client:
                 client.play(f"C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<neu@example.org>\n{TRY_AGAIN}")
                 client.play(f"C: RSET\nS: 250 *\n{WHOLE}{TRY_AGAIN}")
@@ -295,7 +296,7 @@ def test_postgresql_is_stopped_and_started(tmp_path: Path) -> None:
         with gateway.client() as client:
             client.play(f"{WHOLE}{ACCEPTED}")
             server.process.stop(signal.SIGINT)
-            time.sleep(REFRESH_SECONDS)
+            time.sleep(REFRESH_SECONDS)  # only then is the database asked again
             client.play(f"""
                 C: MAIL FROM:<>
                 S: 250 2.1.0 OK
@@ -337,10 +338,10 @@ def test_a_disk_nearly_full(run: Run) -> None:
     with gateway.client() as client:
         client.play(f"{WHOLE}{ACCEPTED}")
         free[0] = 200 * MIB - 1
-        time.sleep(1.0)  # that long an answer is good for
+        time.sleep(CHECK_SECONDS)  # that long an answer is good for
         client.play(f"C: MAIL FROM:<anna@muster.example>\n{NO_SPACE}")
         free[0] = 200 * MIB
-        time.sleep(1.0)
+        time.sleep(CHECK_SECONDS)  # that long an answer is good for
         client.play(WHOLE.replace("Frage", "Zweite Frage") + ACCEPTED)
 
 

@@ -56,7 +56,7 @@ class Sender:
                     self.acknowledged.add(name)
                     break
                 self.retries += 1
-                time.sleep(0.02)
+                time.sleep(0.02)  # a sender that is told to try again does not try at once
 
     def _try(self, name: str, *, waits: bool = True) -> bool:
         """Hand a mail in; return whether it was acknowledged."""
@@ -141,7 +141,7 @@ def keep_killing(database: Database, folder: Path, port: int) -> int:
     while time.monotonic() < deadline:
         with gateway_program(folder, url, port, trusted_relays='["127.0.0.0/8"]') as process:
             process.wait_for_port(port)
-            time.sleep(rng.uniform(*LIFE_SECONDS))
+            time.sleep(rng.uniform(*LIFE_SECONDS))  # it may be killed at any moment
             kills += killed(process)
     return kills
 

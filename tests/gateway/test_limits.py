@@ -3,7 +3,6 @@
 import ipaddress
 import socket
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
@@ -14,6 +13,7 @@ from gateway.session import Session
 from tests.gateway.conftest import Run
 from tests.gateway.running import DATA, ENVELOPE, HELLO, MESSAGE, Running
 from tests.gateway.transcripts import Conversation, conversation
+from tests.support.processes import wait_until
 
 TIMEOUT = "S: 421 4.4.2 Timeout, closing the connection\nS: (closed)"
 TOO_MANY = "S: 421 4.7.0 Too many connections, try again later\nS: (closed)"
@@ -39,7 +39,7 @@ def test_a_busy_client_is_cut_when_its_session_is_over(run: Run) -> None:
     with gateway.client() as client:
         started = time.monotonic()
         while client.line_after(b"NOOP\r\n") == "250 2.0.0 OK":
-            time.sleep(0.05)
+            time.sleep(0.05)  # a client that is busy, not one that floods
     assert time.monotonic() - started < 3
 
 
@@ -48,7 +48,7 @@ def test_a_relay_may_stay_longer(run: Run) -> None:
         limits=Limits(session_seconds=0.2, relay_session_seconds=60), trusted_relays=RELAY
     )
     with gateway.client() as client:
-        time.sleep(0.5)
+        time.sleep(0.5)  # more than a stranger's session has
         client.play("C: NOOP\nS: 250 2.0.0 OK")
 
 
@@ -79,7 +79,7 @@ def test_slow_data_that_is_fast_enough_is_accepted(run: Run) -> None:
         client.play(ENVELOPE + DATA)
         for _ in range(20):
             client.send((b"x" * 98 + b"\r\n") * 2)
-            time.sleep(0.05)
+            time.sleep(0.05)  # 4,000 bytes a second
         client.play("C: .\nS: 250 2.0.0 Accepted as *")
 
 
@@ -96,7 +96,7 @@ def test_a_client_that_never_reads_is_cut(run: Run) -> None:
                 client.sendall(b"HELP\r\n" * 10_000)
         except (TimeoutError, ConnectionError):
             pass  # nothing more goes in: the gateway waits for us
-        wait_until(lambda: not open_sessions(gateway), 15)
+        wait_until(lambda: not open_sessions(gateway), "end of the session")
 
 
 def test_connections_of_one_address(run: Run) -> None:
@@ -105,7 +105,7 @@ def test_connections_of_one_address(run: Run) -> None:
         for _ in range(3):
             stack.enter_context(gateway.client())
         gateway.play(TOO_MANY)
-    wait_until(lambda: not open_sessions(gateway), 15)
+    wait_until(lambda: not open_sessions(gateway), "end of the sessions")
     gateway.play(HELLO)  # closed ones count no more
 
 
@@ -246,11 +246,3 @@ def open_sessions(gateway: Running) -> set[Session]:
         return set(gateway.gateway.sessions)
 
     return gateway.run(copy())
-
-
-def wait_until(true: Callable[[], bool], seconds: float) -> None:
-    """Wait for something that must become true soon."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,11 @@ from gateway.__main__ import check_account
 from gateway.limits import Limits
 from tests.gateway.conftest import Run
 from tests.gateway.program import gateway_program
-from tests.gateway.running import DATA, ENVELOPE, HELLO, MESSAGE
+from tests.gateway.running import ACCEPTED, DATA, ENVELOPE, HELLO, MESSAGE, Running
 from tests.gateway.transcripts import conversation
 from tests.intake.firm import a_firm
-from tests.support.processes import free_port
+from tests.support.processes import accepts_connections, free_port, wait_until
 
-ACCEPTED = "S: 250 2.0.0 Accepted as *"
 SHUTTING_DOWN = "S: 421 4.3.2 Service is shutting down, try again later\nS: (closed)"
 
 
@@ -67,6 +67,35 @@ def test_it_stops_in_order(url: str, tmp_path: Path) -> None:
 
 def test_accepted_mail_is_finished(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit that is on its way when the gateway stops is waited for, and answered."""
+    begun, go_on = held_writes(monkeypatch)
+    gateway = run()
+    with gateway.client() as client:
+        client.play(ENVELOPE + DATA + MESSAGE)
+        assert begun.wait(10)
+        stopping = begin_to_stop(gateway)
+        go_on.set()
+        client.play(f"{ACCEPTED}\n{SHUTTING_DOWN}")
+        stopping.result(60)
+    assert gateway.tickets() == 1
+
+
+def test_mail_that_was_handed_over_is_finished_without_its_client(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it is committing, the end of the connection and of the gateway do not call it off."""
+    begun, go_on = held_writes(monkeypatch)
+    gateway = run()
+    with gateway.client() as client:
+        client.play(ENVELOPE + DATA + MESSAGE)
+        assert begun.wait(10)
+    stopping = begin_to_stop(gateway)
+    go_on.set()
+    stopping.result(60)
+    assert gateway.tickets() == 1
+
+
+def held_writes(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Hold every write up; return what says that one has begun, and what lets it go on."""
     write = Database.write
     begun, go_on = threading.Event(), threading.Event()
 
@@ -76,38 +105,14 @@ def test_accepted_mail_is_finished(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         return write(database)
 
     monkeypatch.setattr(Database, "write", slowly)
-    gateway = run()
-    with gateway.client() as client:
-        client.play(ENVELOPE + DATA + MESSAGE)
-        assert begun.wait(10)
-        stopping = threading.Thread(target=lambda: gateway.run(gateway.gateway.stop()))
-        stopping.start()
-        time.sleep(0.2)
-        go_on.set()
-        client.play(f"{ACCEPTED}\n{SHUTTING_DOWN}")
-        stopping.join()
-    assert gateway.tickets() == 1
+    return begun, go_on
 
 
-def test_mail_that_was_handed_over_is_finished_without_its_client(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Once it is committing, the end of the connection and of the gateway do not call it off."""
-    write = Database.write
-    begun = threading.Event()
-
-    def slowly(database: Database) -> object:
-        begun.set()
-        time.sleep(0.5)
-        return write(database)
-
-    monkeypatch.setattr(Database, "write", slowly)
-    gateway = run()
-    with gateway.client() as client:
-        client.play(ENVELOPE + DATA + MESSAGE)
-        assert begun.wait(10)
-    gateway.run(gateway.gateway.stop())
-    assert gateway.tickets() == 1
+def begin_to_stop(gateway: Running) -> Future[None]:
+    """Begin to stop a gateway, and return once it listens no more."""
+    stopping = gateway.begin(gateway.gateway.stop())
+    wait_until(lambda: not accepts_connections(gateway.port), "end of listening")
+    return stopping
 
 
 def test_a_message_that_does_not_come_to_its_end_is_not_waited_for(run: Run) -> None:
