@@ -18,12 +18,12 @@ from core.accounts.customers import (
     customer_user_search_text,
     save_customer,
 )
-from core.accounts.logins import checked_login_key, login_key
+from core.accounts.logins import check_login, login_key
 from core.accounts.preferences import Preferences, check_preferences
 from core.accounts.saving import Problems, check_version, clean_texts, flush, record_saved
 from core.accounts.search_text import sort_key
 from core.audit import SYSTEM, Actor
-from core.errors import Duplicate, Holder, Invalid, InvalidFields, NotFound
+from core.errors import Invalid, InvalidFields, NotFound
 from core.i18n import gettext as _
 from core.models import Customer, CustomerUser, WebSession, now
 from core.text import exact
@@ -197,7 +197,7 @@ def _checked(
     values = replace(values, customer_number=number)
     if values.login:
         with problems.gathered():
-            _check_login(session, values.login, current)
+            check_login(session, CustomerUser, values.login, current)
     check_preferences(
         Preferences(
             language=values.language,
@@ -215,19 +215,6 @@ def _checked(
     with problems.gathered():
         _check_end(values.invalid_until, current)
     return values
-
-
-def _check_login(session: Session, login: str, current: CustomerUser | None) -> None:
-    key = checked_login_key(login)
-    holder = session.scalars(
-        select(CustomerUser).where(CustomerUser.login_key == key)
-    ).one_or_none()
-    if holder is not None and holder is not current:
-        raise Duplicate(
-            "login",
-            _('There is already an account with the login "%(login)s".', login=holder.login),
-            Holder("customer-user", holder.id, holder.login),
-        )
 
 
 def _check_end(until: date | None, current: CustomerUser | None) -> None:

@@ -1,11 +1,20 @@
 """Logins: how they are compared, for customer users and staff alike."""
 
-from core.errors import Invalid
+from typing import TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.accounts.account import object_kind_of
+from core.errors import Duplicate, Holder, Invalid
 from core.i18n import gettext as _
 from core.mail.text import one_line
+from core.models import CustomerUser, Staff
 from core.text import exact, fold
 
 MAX_LOGIN_KEY = 200
+
+Person = TypeVar("Person", CustomerUser, Staff)
 
 
 def login_key(login: str) -> str:
@@ -13,8 +22,24 @@ def login_key(login: str) -> str:
     return fold(exact(one_line(login)))
 
 
-def checked_login_key(login: str) -> str:
-    """Return the key of a login that somebody entered; raise ``Invalid`` if it cannot be one."""
+def check_login(
+    session: Session, accounts: type[Person], login: str, current: Person | None
+) -> None:
+    """Raise ``Invalid`` for a login that cannot be one, ``Duplicate`` for another account's.
+
+    A customer user and a member of staff may have the same login.
+    """
+    key = _checked_key(login)
+    holder = session.scalars(select(accounts).where(accounts.login_key == key)).one_or_none()
+    if holder is not None and holder is not current:
+        raise Duplicate(
+            "login",
+            _('There is already an account with the login "%(login)s".', login=holder.login),
+            Holder(object_kind_of(holder), holder.id, holder.login),
+        )
+
+
+def _checked_key(login: str) -> str:
     key = login_key(login)
     if not key:
         raise Invalid("login", _("Please choose a login with letters or digits."))

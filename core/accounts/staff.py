@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from core.accounts.logins import checked_login_key, login_key
+from core.accounts.logins import check_login, login_key
 from core.accounts.saving import Problems, check_version, clean_texts, flush, record_saved
 from core.audit import Actor
-from core.errors import Duplicate, Holder, Invalid, NotFound
+from core.errors import Invalid, NotFound
 from core.i18n import gettext as _
 from core.mail.addresses import check_new_address
 from core.models import Group, Staff, StaffGroup, WebSession, now
@@ -154,7 +154,7 @@ def _checked(
     values = clean_texts(values, Staff, problems, required=("login", "email"))
     if values.login:
         with problems.gathered():
-            _check_login(session, values.login, current)
+            check_login(session, Staff, values.login, current)
     if values.email:
         with problems.gathered():
             values = replace(values, email=check_new_address(values.email))
@@ -166,17 +166,6 @@ def _checked(
             problems.add(Invalid("groups", _('There is no group "%(name)s".', name=name)))
     groups = {name: Permission(word) for name, word in sorted(values.groups.items())}
     return replace(values, groups=groups), known
-
-
-def _check_login(session: Session, login: str, current: Staff | None) -> None:
-    key = checked_login_key(login)
-    holder = session.scalars(select(Staff).where(Staff.login_key == key)).one_or_none()
-    if holder is not None and holder is not current:
-        raise Duplicate(
-            "login",
-            _('There is already an account with the login "%(login)s".', login=holder.login),
-            Holder("staff", holder.id, holder.login),
-        )
 
 
 def _check_admin_remains(
