@@ -91,7 +91,7 @@ def customer_user_matrix(
     direct, inherited = group_permissions(
         session, [account.id for account in found.items], customer_ids
     )
-    groups = _groups(session)
+    groups = all_groups(session)
     rows = tuple(
         Row(
             account,
@@ -119,7 +119,7 @@ def customer_matrix(
     """Return a page of the permissions that customers hand on to their customer users."""
     found = find_customers(session, wanted, cursor=cursor, limit=limit)
     _none, stored = group_permissions(session, [], [customer.id for customer in found.items])
-    groups = _groups(session)
+    groups = all_groups(session)
     rows = tuple(
         Row(
             customer,
@@ -134,7 +134,7 @@ def customer_user_cells(
     session: Session, organisation: Organisation, customer_user: CustomerUser | None
 ) -> Mapping[int, Cell]:
     """Return the cells of one customer user by group id; with None those of a new account."""
-    groups = _groups(session)
+    groups = all_groups(session)
     if customer_user is None:
         return _cells(organisation, groups, {}, {}, Through.DIRECT)
     user_id, customer_id = customer_user.id, customer_user.customer_id
@@ -152,7 +152,7 @@ def customer_cells(
     session: Session, organisation: Organisation, customer: Customer | None
 ) -> Mapping[int, Cell]:
     """Return the cells of one customer by group id; with None those of a new one."""
-    groups = _groups(session)
+    groups = all_groups(session)
     if customer is None:
         return _cells(organisation, groups, {}, {}, Through.CUSTOMER)
     _direct, stored = group_permissions(session, [], [customer.id])
@@ -193,7 +193,8 @@ def customer_changes(
     return _changes(customer.id, stored.get(customer.id, {}), wanted)
 
 
-def _groups(session: Session) -> Sequence[Group]:
+def all_groups(session: Session) -> Sequence[Group]:
+    """Return all groups in the order of their names, invalid ones too."""
     return session.scalars(select(Group).order_by(Group.name)).all()
 
 

@@ -1,7 +1,6 @@
 """*Kunden Benutzer*: the accounts of customers. Never deleted, only set invalid."""
 
 from flask import flash, redirect, render_template, request, url_for
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 from wtforms import BooleanField, DateField, SelectField
@@ -14,7 +13,7 @@ from core.accounts.customer_users import (
     save_customer_user,
 )
 from core.accounts.lists import CustomerUserFilter, count_customer_users, find_customer_users
-from core.accounts.matrix import customer_user_cells, save_customer_user_cells
+from core.accounts.matrix import all_groups, customer_user_cells, save_customer_user_cells
 from core.accounts.passwords import MIN_CHARACTERS, set_password
 from core.accounts.permissions import Subject, access_of, is_valid_account
 from core.accounts.preferences import MAX_TICKETS_PER_PAGE, MIN_TICKETS_PER_PAGE, Preferences
@@ -22,7 +21,7 @@ from core.accounts.rights import QueueRight, queue_rights, through_text
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.labels import label
-from core.models import Customer, CustomerUser, Group
+from core.models import Customer, CustomerUser
 from core.organisation import load_organisation
 from core.words import Validity
 from portal.account import PreferencesForm
@@ -275,7 +274,7 @@ def _context() -> dict[str, object]:
     return {
         "always_groups": organisation().always_groups,
         "choices": cell_choices(),
-        "groups": session.scalars(select(Group).order_by(Group.name)).all(),
+        "groups": all_groups(session),
         "least": MIN_TICKETS_PER_PAGE,
         "min_characters": MIN_CHARACTERS,
         "most": MAX_TICKETS_PER_PAGE,

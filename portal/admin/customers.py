@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from flask import flash, redirect, render_template, request, url_for
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
@@ -18,11 +17,11 @@ from core.accounts.lists import (
     find_customer_users,
     find_customers,
 )
-from core.accounts.matrix import customer_cells, save_customer_cells
+from core.accounts.matrix import all_groups, customer_cells, save_customer_cells
 from core.accounts.permissions import is_valid_account
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
-from core.models import Customer, Group
+from core.models import Customer
 from core.organisation import load_organisation
 from portal.admin.cells import NEW, cell_choices, cell_views, posted_changes
 from portal.admin.confirming import ask_first
@@ -163,8 +162,7 @@ def known_numbers(session: Session, query: str) -> Sequence[Customer]:
 
 def group_choices(session: Session) -> list[tuple[int, str]]:
     """Return the groups to choose from in a filter."""
-    rows = session.execute(select(Group.id, Group.name).order_by(Group.name))
-    return [(group_id, name) for group_id, name in rows]
+    return [(group.id, group.name) for group in all_groups(session)]
 
 
 def filter_of_request() -> CustomerFilter:
@@ -210,5 +208,5 @@ def _context(session: Session) -> dict[str, object]:
     return {
         "always_groups": organisation().always_groups,
         "choices": cell_choices(),
-        "groups": session.scalars(select(Group).order_by(Group.name)).all(),
+        "groups": all_groups(session),
     }

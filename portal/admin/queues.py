@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response
 from wtforms import RadioField, SelectField
 
 from core.accounts.consequences import Consequences, consequences_of_queue_group
+from core.accounts.matrix import all_groups
 from core.accounts.queues import QueueValues, queue_values, save_queue
 from core.accounts.reach import queue_reach, queue_reaches
 from core.i18n import gettext as _
@@ -48,10 +49,8 @@ class QueueForm(EditForm):
 
     def offer(self, session: Session, current: Queue | None) -> None:
         """Fill in what can be chosen here and now."""
-        groups = session.scalars(select(Group).order_by(Group.name))
-        self.group.choices = choices(
-            [("", _("Please choose")), *((g.name, g.name) for g in groups)]
-        )
+        groups = [group.name for group in all_groups(session)]
+        self.group.choices = choices([("", _("Please choose")), *((n, n) for n in groups)])
         names = session.scalars(select(Queue.name).order_by(Queue.name))
         others = [name for name in names if current is None or name != current.name]
         self.fallback_queue.choices = choices([("", _("Please choose")), *((n, n) for n in others)])

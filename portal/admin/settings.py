@@ -9,7 +9,6 @@ from zoneinfo import available_timezones
 
 from annotated_types import Le
 from flask import flash, redirect, render_template, url_for
-from sqlalchemy import select
 from werkzeug.wrappers import Response
 from wtforms import (
     BooleanField,
@@ -23,11 +22,11 @@ from wtforms import (
 from wtforms.validators import InputRequired
 
 from core.accounts.consequences import consequences_of_settings
+from core.accounts.matrix import all_groups
 from core.errors import Invalid
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.labels import label
-from core.models import Group
 from core.organisation import load_organisation
 from core.settings import Settings, change_settings, load_settings
 from core.words import SenderPolicy
@@ -132,9 +131,9 @@ def show() -> Response:
     """Show the settings, and change them."""
     session = reading()
     settings = load_settings(session)
-    groups = session.scalars(select(Group).order_by(Group.name)).all()
+    group_names = [group.name for group in all_groups(session)]
     form = SettingsForm(obj=settings)
-    form.offer([group.name for group in groups], settings.customer_group_always_groups)
+    form.offer(group_names, settings.customer_group_always_groups)
     if not form.is_submitted():
         form.read_settings(settings, newest_event(session, KIND, None))
     elif form.validate():
@@ -145,7 +144,7 @@ def show() -> Response:
             _show_others(form)
     return form.answer(
         "admin/settings.html",
-        group_names=[group.name for group in groups],
+        group_names=group_names,
         policies=_policies(),
     )
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import selectinload
 from werkzeug.wrappers import Response
 from wtforms import RadioField
 
+from core.accounts.matrix import all_groups
 from core.accounts.passwords import hash_password, new_one_time_password, set_password
 from core.accounts.staff import StaffValues, save_staff, staff_values
 from core.i18n import gettext as _
@@ -71,7 +72,7 @@ def index() -> str:
 def new() -> Response:
     """Show the form of a new member of staff, and create it with a one-time password."""
     form = StaffForm()
-    groups = _groups(reading())
+    groups = all_groups(reading())
     chosen = _chosen(groups, {})
     if form.validate_on_submit():
         done = form.attempt(_create, form, _permissions(chosen))
@@ -88,7 +89,7 @@ def edit(object_id: int) -> Response:
     session = reading()
     member = stored(session, Staff, object_id)
     values = staff_values(member)
-    groups = _groups(session)
+    groups = all_groups(session)
     chosen = _chosen(groups, values.groups)
     form = StaffForm(obj=values)
     if not form.is_submitted():
@@ -146,10 +147,6 @@ def _change(form: StaffForm, object_id: int, permissions: Mapping[str, Permissio
     save_staff(session, the_viewer().actor, form.values(permissions), member, form.version_read)
     flash(_("Saved."))
     return redirect(url_for(".edit", object_id=object_id), 303)
-
-
-def _groups(session: Session) -> Sequence[Group]:
-    return session.scalars(select(Group).order_by(Group.name)).all()
 
 
 def _chosen(groups: Sequence[Group], current: Mapping[str, Permission]) -> dict[str, str]:
