@@ -20,7 +20,7 @@ from core.accounts.customers import (
 )
 from core.accounts.logins import check_login, login_key
 from core.accounts.preferences import Preferences, check_preferences
-from core.accounts.saving import Problems, check_version, clean_texts, flush, record_saved
+from core.accounts.saving import Problems, check_version, clean_texts, store
 from core.accounts.search_text import sort_key
 from core.audit import SYSTEM, Actor
 from core.errors import Invalid, InvalidFields, NotFound
@@ -121,9 +121,7 @@ def save_customer_user(
         return current
     account = current if current is not None else CustomerUser()
     _fill(account, values, customer, wanted)
-    session.add(account)
-    flush(session)  # the audit event needs the id
-    record_saved(session, actor, "customer-user", account.id, account.login, before, values)
+    store(session, actor, "customer-user", account, account.login, before, values)
     if values.valid is not Validity.VALID:
         end_sessions(session, account)
     return account

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session, selectinload
 
-from core.accounts.saving import Problems, check_version, clean_texts, flush, record_saved
+from core.accounts.saving import Problems, check_version, clean_texts, store
 from core.accounts.search_text import searchable, sort_key
 from core.audit import Actor
 from core.errors import Duplicate, Holder, Invalid, NotFound
@@ -89,9 +89,7 @@ def save_customer(
     customer.changed_at = now()
     customer.search_text = searchable(values.number, values.name, values.city, *values.domains)
     customer.sort_key = sort_key(values.name)
-    session.add(customer)
-    flush(session)  # the audit event needs the id
-    record_saved(session, actor, "customer", customer.id, _shown(values), before, values)
+    store(session, actor, "customer", customer, _shown(values), before, values)
     if before is not None:
         _follow(session, customer, before, values)
     return customer

@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from core.accounts.saving import Problems, check_version, clean_texts, flush, record_saved
+from core.accounts.saving import (
+    Problems,
+    check_version,
+    clean_texts,
+    holder_of_name,
+    store,
+)
 from core.audit import Actor
-from core.errors import Duplicate, Holder, NotFound
+from core.errors import Duplicate, NotFound
 from core.i18n import gettext as _
 from core.mail.text import one_line
 from core.models import CustomerGroup, CustomerUserGroup, Group, Queue, StaffGroup
 from core.settings import change_settings, load_settings
-from core.text import fold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +57,7 @@ def save_group(
     if values == before:
         return group
     group.name, group.comment, group.valid = values.name, values.comment, values.valid
-    session.add(group)
-    flush(session)  # the audit event needs the id
-    record_saved(session, actor, "group", group.id, group.name, before, values)
+    store(session, actor, "group", group, group.name, before, values)
     if before is not None and before.name != values.name:
         _rename_in_settings(session, actor, before.name, values.name)
     return group
@@ -106,14 +109,10 @@ def _count_by(session: Session, group_id: InstrumentedAttribute[int]) -> dict[in
 
 
 def _check_name(session: Session, name: str, current: Group | None) -> None:
-    """Refuse a name that differs from another group's only by case or accents."""
-    for group_id, taken in session.execute(select(Group.id, Group.name)):
-        if fold(taken) == fold(name) and (current is None or group_id != current.id):
-            raise Duplicate(
-                "name",
-                _('There is already a group "%(name)s".', name=taken),
-                Holder("group", group_id, taken),
-            )
+    holder = holder_of_name(session, Group, name, current)
+    if holder is not None:
+        text = _('There is already a group "%(name)s".', name=holder.name)
+        raise Duplicate("name", text, holder)
 
 
 def _rename_in_settings(session: Session, actor: Actor, old: str, new: str) -> None:

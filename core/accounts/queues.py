@@ -8,7 +8,13 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified
 
 from core.accounts.groups import group_named
-from core.accounts.saving import Problems, check_version, clean_texts, flush, record_saved
+from core.accounts.saving import (
+    Problems,
+    check_version,
+    clean_texts,
+    holder_of_name,
+    store,
+)
 from core.audit import Actor
 from core.errors import Duplicate, Holder, Invalid, NotFound
 from core.i18n import gettext as _
@@ -21,7 +27,6 @@ from core.models import (
     Queue,
     QueueAddress,
 )
-from core.text import fold
 from core.words import FollowUp, ForbiddenRule, StrangersRule, Validity
 
 
@@ -95,10 +100,8 @@ def save_queue(
     queue.group, queue.fallback_queue = group, fallback
     if before is None or values.addresses != before.addresses:
         _set_addresses(queue, keys)
-    session.add(queue)
     flag_modified(queue, "name")  # a change of addresses alone counts as one of the queue, too
-    flush(session)  # the audit event needs the id
-    record_saved(session, actor, "queue", queue.id, queue.name, before, values)
+    store(session, actor, "queue", queue, queue.name, before, values)
     return queue
 
 
@@ -111,14 +114,10 @@ def queue_named(session: Session, name: str) -> Queue:
 
 
 def _check_name(session: Session, name: str, current: Queue | None) -> None:
-    """Refuse a name that differs from another queue's only by case or accents."""
-    for queue_id, taken in session.execute(select(Queue.id, Queue.name)):
-        if fold(taken) == fold(name) and (current is None or queue_id != current.id):
-            raise Duplicate(
-                "name",
-                _('There is already a queue "%(name)s".', name=taken),
-                Holder("queue", queue_id, taken),
-            )
+    holder = holder_of_name(session, Queue, name, current)
+    if holder is not None:
+        text = _('There is already a queue "%(name)s".', name=holder.name)
+        raise Duplicate("name", text, holder)
 
 
 def _group(session: Session, name: str) -> Group | None:

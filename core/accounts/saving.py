@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar
 
-from sqlalchemy import String
+from sqlalchemy import String, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from core import audit
 from core.audit import Actor
-from core.errors import Invalid, InvalidFields, Stale
+from core.errors import Holder, Invalid, InvalidFields, Stale
 from core.i18n import gettext as _
 from core.mail.text import clean_text, one_line
 from core.models import Base, Customer, CustomerUser, Group, Queue, Staff
-from core.text import exact
+from core.text import exact, fold
 
 MAX_LONG_TEXT = 10_000  # characters of a comment or reason; the columns have no limit of their own
 
@@ -86,6 +86,16 @@ def clean_texts(
     return replace(values, **cleaned)
 
 
+def holder_of_name(
+    session: Session, model: type[Group] | type[Queue], name: str, current: Group | Queue | None
+) -> Holder | None:
+    """Return the other group or queue whose name differs only by case or accents, if any."""
+    for object_id, taken in session.execute(select(model.id, model.name)):
+        if fold(taken) == fold(name) and (current is None or object_id != current.id):
+            return Holder("group" if model is Group else "queue", object_id, taken)
+    return None
+
+
 def check_version(session: Session, current: Versioned | None, version: int | None) -> None:
     """Lock the row and raise ``Stale`` unless it is at the version that the asker has read.
 
@@ -98,7 +108,22 @@ def check_version(session: Session, current: Versioned | None, version: int | No
         raise Stale(_("Somebody else has changed this in the meantime. Nothing was saved."))
 
 
-def flush(session: Session) -> None:
+def store(
+    session: Session,
+    actor: Actor,
+    kind: str,
+    row: Versioned,
+    name: str,
+    before: Any | None,
+    after: Any,
+) -> None:
+    """Store a new or changed row with its audit event: ``before`` None says that it is new."""
+    session.add(row)
+    _flush(session)  # the audit event needs the id
+    record_saved(session, actor, kind, row.id, name, before, after)
+
+
+def _flush(session: Session) -> None:
     """Send changes to the database; raise ``Stale`` where somebody else was faster.
 
     The checks before have found nothing, so a duplicate here was saved at the same moment.

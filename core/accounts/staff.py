@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, delete, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.accounts.logins import check_login, login_key
-from core.accounts.saving import Problems, check_version, clean_texts, flush, record_saved
+from core.accounts.saving import Problems, check_version, clean_texts, store
 from core.audit import Actor
 from core.errors import Invalid, NotFound
 from core.i18n import gettext as _
@@ -69,9 +69,7 @@ def save_staff(
     if before is None or values.groups != before.groups:
         _set_groups(staff, values.groups, known)
     staff.changed_at = now()
-    session.add(staff)
-    flush(session)  # the audit event needs the id
-    record_saved(session, actor, "staff", staff.id, staff.login, before, values)
+    store(session, actor, "staff", staff, staff.login, before, values)
     if before is not None and (before.role, before.valid) != (values.role, values.valid):
         session.execute(delete(WebSession).where(WebSession.staff_id == staff.id))
     return staff
