@@ -6,7 +6,6 @@ What is fixed at the start of a process is in ``core.config``.
 import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -21,13 +20,14 @@ from core.i18n import gettext as _
 from core.mail.text import one_line
 from core.models import OrganisationVersion, Setting
 from core.text import exact
+from core.time_zones import time_zones
 from core.words import SenderPolicy
 
 _FIELD_NAME = re.compile("[!-9;-~]+")  # RFC 5322 2.2: printable, without the colon
 
 
 def _time_zone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in time_zones():
         raise ValueError(_("There is no such time zone."))
     return value
 

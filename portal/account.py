@@ -1,8 +1,5 @@
 """One's own account: preferences, password, sessions, data. The same for customers and staff."""
 
-from collections.abc import Sequence
-from zoneinfo import available_timezones
-
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 from wtforms import BooleanField, IntegerField, PasswordField, RadioField, SelectField
@@ -25,7 +22,7 @@ from core.models import CustomerUser
 from portal.areas import Area, Audience, home_of
 from portal.database import database, reading, writing
 from portal.forms import REQUIRED, Form, choices
-from portal.languages import choose_language
+from portal.languages import choose_language, zone_choices
 from portal.limits import SIGN_IN, limiter
 from portal.visitors import organisation, peer, the_viewer
 from portal.vocabulary import LANGUAGE_NAMES
@@ -46,13 +43,8 @@ class PreferencesForm(Form):
         """Fill in what can be chosen here and now."""
         self.language.choices = choices([("", _("Same as the browser")), *LANGUAGE_NAMES.items()])
         here = organisation().settings.time_zone
-        zones: Sequence[str] = sorted(zone for zone in available_timezones() if "/" in zone)
-        self.time_zone.choices = choices(
-            [
-                ("", _("Default (%(zone)s)", zone=here)),
-                *((zone, zone.replace("_", " ")) for zone in zones),
-            ]
-        )
+        default = ("", _("Default (%(zone)s)", zone=here))
+        self.time_zone.choices = choices([default, *zone_choices()])
 
     def preferences(self) -> Preferences:
         """Return what was entered."""

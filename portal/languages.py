@@ -1,11 +1,13 @@
 """In which language and time zone a page is shown."""
 
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from flask import g, request
 
 from core.i18n import LANGUAGES, set_language
 from core.organisation import Organisation
+from core.time_zones import time_zones
 from portal.visitors import viewer
 
 COOKIE = "language"
@@ -31,6 +33,12 @@ def time_zone() -> ZoneInfo:
     own = who.account.time_zone if who is not None else ""
     here: Organisation | None = g.get("organisation")
     return ZoneInfo(own or (here.settings.time_zone if here else FALLBACK_TIME_ZONE))
+
+
+@cache
+def zone_choices() -> tuple[tuple[str, str], ...]:
+    """Return the time zones of places with the words for them, in the order of their names."""
+    return tuple((zone, zone.replace("_", " ")) for zone in sorted(time_zones()) if "/" in zone)
 
 
 def _of_browser() -> str | None:

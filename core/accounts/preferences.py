@@ -1,7 +1,6 @@
 """Preferences: what people set for themselves and admins may set for them."""
 
 from dataclasses import dataclass
-from zoneinfo import available_timezones
 
 from sqlalchemy.orm import Session
 
@@ -12,6 +11,7 @@ from core.errors import Invalid
 from core.i18n import LANGUAGES
 from core.i18n import gettext as _
 from core.models import CustomerUser, now
+from core.time_zones import time_zones
 
 THEMES = ("auto", "light", "dark")
 MIN_TICKETS_PER_PAGE = 5
@@ -39,7 +39,7 @@ def check_preferences(preferences: Preferences, problems: Problems) -> None:
         problems.add(Invalid("language", _("There is no such language.")))
     if preferences.theme not in THEMES:
         problems.add(Invalid("theme", _("There is no such theme.")))
-    if preferences.time_zone and preferences.time_zone not in available_timezones():
+    if preferences.time_zone and preferences.time_zone not in time_zones():
         problems.add(Invalid("time_zone", _("There is no such time zone.")))
     if not MIN_TICKETS_PER_PAGE <= preferences.tickets_per_page <= MAX_TICKETS_PER_PAGE:
         problems.add(

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
-from zoneinfo import available_timezones
 
 from annotated_types import Le
 from flask import flash, redirect, render_template, url_for
@@ -38,6 +37,7 @@ from portal.areas import Area, Audience
 from portal.database import finish_writing, reading, writing
 from portal.formats import file_size
 from portal.forms import REQUIRED, choices
+from portal.languages import zone_choices
 from portal.visitors import the_viewer
 from portal.vocabulary import LANGUAGE_NAMES
 
@@ -93,8 +93,7 @@ class SettingsForm(EditForm):
         names = [*known, *(name for name in chosen if name not in known)]
         self.customer_group_always_groups.choices = choices([(name, name) for name in names])
         self.language.choices = choices(LANGUAGE_NAMES.items())
-        zones = sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
-        self.time_zone.choices = choices([(zone, zone.replace("_", " ")) for zone in zones])
+        self.time_zone.choices = choices(sorted([*zone_choices(), ("UTC", "UTC")]))
         self.sender_policy.choices = choices([(word.value, label(word)) for word in SenderPolicy])
 
     def typed(self) -> dict[str, Any]:
