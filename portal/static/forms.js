@@ -1,7 +1,6 @@
 // Small help for forms: focus on what is wrong, no second submit, show a password.
 //   data-focus          gets the focus when the page has loaded
 //   data-reveal         around a password field and a hidden button data-reveal-button
-//   data-keep-enabled   on a form that may be sent again at once (a download)
 {
   document.querySelector("[data-focus]")?.focus();
 
@@ -18,8 +17,7 @@
 
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (form.method !== "post" || "keepEnabled" in form.dataset) return;
-    if (event.defaultPrevented) return;
+    if (form.method !== "post" || event.defaultPrevented) return;
     if ("sent" in form.dataset) {
       event.preventDefault();
       return;
