@@ -3,7 +3,6 @@
 from enum import StrEnum
 
 from flask import flash, redirect, render_template, request, url_for
-from markupsafe import Markup
 from werkzeug.wrappers import Response
 from wtforms import BooleanField
 
@@ -13,11 +12,9 @@ from core.errors import NotFound
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.intake import submission
-from core.mail.html import SafeHtml
-from core.models import Article, Attachment, Ticket
+from core.models import Ticket
 from core.organisation import Organisation
 from core.tickets.view import (
-    article_html,
     article_original,
     attachment_for_customer,
     conversation,
@@ -29,6 +26,7 @@ from core.tickets.view import (
 from core.tickets.work import close_by_customer
 from core.words import DecisionKind, FollowUp, TicketState
 from portal.areas import Area, Audience
+from portal.conversation import message_html
 from portal.customers.asking import access, access_in
 from portal.customers.posting import MessageForm, post
 from portal.database import note_down, reading, writing
@@ -170,23 +168,9 @@ def _page(public_id: str, form: ReplyForm) -> Response:
     return form.answer(
         "portal/ticket.html",
         after=after_reply(mine, organisation(), ticket),
-        html={article.id: _html(mine, ticket, article) for article in talk.articles},
+        html={article.id: message_html(mine, ticket, article) for article in talk.articles},
         links=linked_tickets(session, mine, ticket),
         seen=seen,
         talk=talk,
         ticket=ticket,
     )
-
-
-def _html(mine: Access, ticket: Ticket, article: Article) -> tuple[Markup, int] | None:
-    """Return the safe HTML of a message and how many remote images were left out of it."""
-    if not article.has_html:
-        return None
-
-    def url(attachment: Attachment) -> str:
-        return url_for("ticket.picture", public_id=ticket.public_id, attachment_id=attachment.id)
-
-    found: SafeHtml | None = article_html(reading(), mine, ticket.public_id, article.id, url)
-    if found is None:
-        return None
-    return Markup(found.html), found.blocked_images  # noqa: S704 - what nh3 has let through

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import flash, make_response, redirect, render_template, request, url_for
-from markupsafe import Markup
 from werkzeug.wrappers import Response
 from wtforms import HiddenField, IntegerField, SelectField, TextAreaField
 from wtforms.validators import InputRequired
@@ -17,10 +16,9 @@ from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.intake.mail_log import shown_steps
 from core.labels import label
-from core.models import Article, Attachment, Ticket
+from core.models import Ticket
 from core.tickets.origin import delivery_of_article
 from core.tickets.view import (
-    article_html,
     article_original,
     attachment_for_staff,
     conversation,
@@ -41,6 +39,7 @@ from core.words import Priority, TicketState
 from portal.admin.forms import put
 from portal.admin.history import history_page, last_events
 from portal.areas import Area, Audience
+from portal.conversation import message_html
 from portal.database import finish_writing, reading, writing
 from portal.files import file_response, frame_response
 from portal.forms import REQUIRED, Form, choices
@@ -361,7 +360,7 @@ def _page(
         differences=differences,
         hidden=_is_hidden(ticket),
         last_events=last_events(session, KIND, ticket.id, LAST_EVENTS),
-        html={article.id: _html(mine, ticket, article) for article in talk.articles},
+        html={article.id: message_html(mine, ticket, article) for article in talk.articles},
         links=linked_tickets(session, mine, ticket),
         may_work=mine.may_work(ticket.queue_id),
         note=note or NoteForm(formdata=None),
@@ -380,17 +379,3 @@ def _is_hidden(ticket: Ticket) -> bool:
         return False
     access = customer_user_access(reading(), organisation(), ticket.customer_user)
     return not access.may_see_ticket(ticket)
-
-
-def _html(mine: StaffQueues, ticket: Ticket, article: Article) -> tuple[Markup, int] | None:
-    """Return the safe HTML of a message and how many remote images were left out of it."""
-    if not article.has_html:
-        return None
-
-    def url(attachment: Attachment) -> str:
-        return url_for(".picture", public_id=ticket.public_id, attachment_id=attachment.id)
-
-    found = article_html(reading(), mine, ticket.public_id, article.id, url)
-    if found is None:
-        return None
-    return Markup(found.html), found.blocked_images  # noqa: S704 - what nh3 has let through
