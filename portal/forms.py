@@ -80,7 +80,7 @@ def choices(pairs: Iterable[tuple[str | int, str | LazyProxy]]) -> list[SelectCh
 
 def is_required(field: Field) -> bool:
     """Whether a field gets a star."""
-    return bool(field.flags.required) or bool(getattr(field, "starred", False))
+    return bool(field.flags.required)
 
 
 def is_password(field: Field) -> bool:

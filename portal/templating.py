@@ -13,14 +13,14 @@ from jinja2 import StrictUndefined
 from markupsafe import Markup
 
 from core.i18n import current_language, translations
-from core.labels import label, reason_label, rule_label
+from core.labels import label, reason_label
 from core.mail.text import split_quoted
 from portal.areas import home_of
 from portal.assets import asset, bootstrap_css, icon
 from portal.formats import browser_name, day, file_size, moment, number
 from portal.forms import is_password, is_required
 from portal.visitors import viewer
-from portal.vocabulary import LANGUAGE_NAMES, chip, label_for_customers, look_of
+from portal.vocabulary import LANGUAGE_NAMES, chip, look_of
 
 
 def set_up_templates(app: Flask) -> None:
@@ -41,14 +41,12 @@ def set_up_templates(app: Flask) -> None:
         is_password=is_password,
         is_required=is_required,
         label=label,
-        label_for_customers=label_for_customers,
         language=current_language,
         language_names=LANGUAGE_NAMES,
         look_of=look_of,
         moment=moment,
         ngettext=plural_text,
         reason_label=reason_label,
-        rule_label=rule_label,
         url_for=url_for,
         viewer=viewer,
     )
