@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core import audit
@@ -22,10 +22,11 @@ from core.accounts.logins import check_login, login_key
 from core.accounts.preferences import Preferences, check_preferences
 from core.accounts.saving import Problems, check_version, clean_texts, store
 from core.accounts.search_text import sort_key
+from core.accounts.sessions import end_sessions
 from core.audit import SYSTEM, Actor
 from core.errors import Invalid, InvalidFields, NotFound
 from core.i18n import gettext as _
-from core.models import Customer, CustomerUser, WebSession, now
+from core.models import Customer, CustomerUser, now
 from core.text import exact
 from core.words import Validity
 
@@ -147,11 +148,6 @@ def add_address(
     values = customer_user_values(customer_user)
     more = (*values.more_addresses, address)
     return save_customer_user(session, actor, replace(values, more_addresses=more), customer_user)
-
-
-def end_sessions(session: Session, customer_user: CustomerUser) -> None:
-    """End every web session of an account."""
-    session.execute(delete(WebSession).where(WebSession.customer_user_id == customer_user.id))
 
 
 def return_to_valid(session: Session, on: date | None = None) -> Sequence[CustomerUser]:

@@ -12,16 +12,16 @@ from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from core import audit
 from core.accounts.account import Account, object_kind_of
 from core.accounts.logins import login_key
+from core.accounts.sessions import end_sessions
 from core.audit import Actor
 from core.errors import Invalid
 from core.i18n import gettext as _
-from core.models import CustomerUser, Staff, WebSession
+from core.models import Staff
 
 MIN_CHARACTERS = 10
 MAX_BYTES = 1024
@@ -98,11 +98,7 @@ def set_password(
     account.password_hash = password_hash
     if isinstance(account, Staff):
         account.must_change_password = one_time
-    own = WebSession.customer_user_id if isinstance(account, CustomerUser) else WebSession.staff_id
-    others = delete(WebSession).where(own == account.id)
-    if keep_session is not None:
-        others = others.where(WebSession.token_hash != keep_session)
-    session.execute(others)
+    end_sessions(session, account, keep=keep_session)
     audit.record(session, actor, "password-set", object_kind_of(account), account.id, account.login)
 
 

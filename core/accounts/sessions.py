@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Date, and_, bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, Date, and_, bindparam, delete, or_, select, true, update
 from sqlalchemy.orm import Session, contains_eager
 
 from core import audit
@@ -149,10 +149,20 @@ def end_session(session: Session, actor: Actor, account: Account, handle: str) -
     return ended > 0
 
 
+def end_sessions(session: Session, account: Account, *, keep: bytes | None = None) -> int:
+    """End every session of an account but the one with the token hash ``keep``.
+
+    Returns how many there were. What was changed of the account is sent to the database before,
+    for who signs in locks the account first, too.
+    """
+    session.flush()
+    others = WebSession.token_hash != keep if keep is not None else true()
+    return _end(session, _owned_by(account), others)
+
+
 def end_other_sessions(session: Session, actor: Actor, visit: Visit) -> int:
     """End every session of the account but this one; return how many there were."""
-    others = WebSession.token_hash != visit.token_hash
-    ended = _end(session, _owned_by(visit.account), others)
+    ended = end_sessions(session, visit.account, keep=visit.token_hash)
     if ended:
         _record(session, actor, "sessions-ended", visit.account)
     return ended

@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select, true
+from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.accounts.logins import check_login, login_key
 from core.accounts.saving import Problems, check_version, clean_texts, store
+from core.accounts.sessions import end_sessions
 from core.audit import Actor
 from core.errors import Invalid, NotFound
 from core.i18n import gettext as _
 from core.mail.addresses import check_new_address
-from core.models import Group, Staff, StaffGroup, WebSession, now
+from core.models import Group, Staff, StaffGroup, now
 from core.organisation import Organisation
 from core.words import Permission, Role
 
@@ -71,7 +72,7 @@ def save_staff(
     staff.changed_at = now()
     store(session, actor, "staff", staff, staff.login, before, values)
     if before is not None and (before.role, before.valid) != (values.role, values.valid):
-        session.execute(delete(WebSession).where(WebSession.staff_id == staff.id))
+        end_sessions(session, staff)
     return staff
 
 
