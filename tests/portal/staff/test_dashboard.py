@@ -1,5 +1,7 @@
 """The dashboard: what is to do, for whom, and the first steps of a new installation."""
 
+import re
+
 import pytest
 from sqlalchemy import delete, select
 
@@ -85,3 +87,22 @@ def test_an_empty_installation_begins_with_the_first_step(
     assert "No mail has come in yet." in text
     agent = empty.client("jonas")
     assert "First steps" not in words(page(agent, "/staff/"))
+
+
+@pytest.mark.parametrize(
+    ("login", "path", "keys"),
+    [
+        (
+            "ada",
+            "/staff/",
+            {"n": "New entry in a list of the administration", "r": "Internal note"},
+        ),
+        ("jonas", "/staff/", {"r": "Internal note"}),
+        ("anna", "/tickets", {"n": "New ticket", "r": "Reply"}),
+    ],
+)
+def test_the_list_of_keys_names_what_there_is(
+    day: Day, login: str, path: str, keys: dict[str, str]
+) -> None:
+    found = dict(re.findall(r"<kbd>(\w)</kbd></dt><dd>([^<]*)<", page(day.client(login), path)))
+    assert {key: found[key] for key in ("n", "r") if key in found} == keys
