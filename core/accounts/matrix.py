@@ -87,25 +87,7 @@ def customer_user_matrix(
 ) -> Matrix[CustomerUser]:
     """Return a page of the permissions of customer users."""
     found = find_customer_users(session, wanted, cursor=cursor, limit=limit)
-    customer_ids = {account.customer_id for account in found.items}
-    direct, inherited = group_permissions(
-        session, [account.id for account in found.items], customer_ids
-    )
-    groups = all_groups(session)
-    rows = tuple(
-        Row(
-            account,
-            _cells(
-                organisation,
-                groups,
-                direct.get(account.id, {}),
-                inherited.get(account.customer_id, {}),
-                Through.DIRECT,
-            ),
-        )
-        for account in found.items
-    )
-    return Matrix(groups, Page(rows, found.previous, found.next))
+    return _matrix(session, organisation, _CUSTOMER_USERS, found)
 
 
 def customer_matrix(
@@ -118,45 +100,21 @@ def customer_matrix(
 ) -> Matrix[Customer]:
     """Return a page of the permissions that customers hand on to their customer users."""
     found = find_customers(session, wanted, cursor=cursor, limit=limit)
-    _none, stored = group_permissions(session, [], [customer.id for customer in found.items])
-    groups = all_groups(session)
-    rows = tuple(
-        Row(
-            customer,
-            _cells(organisation, groups, {}, stored.get(customer.id, {}), Through.CUSTOMER),
-        )
-        for customer in found.items
-    )
-    return Matrix(groups, Page(rows, found.previous, found.next))
+    return _matrix(session, organisation, _CUSTOMERS, found)
 
 
 def customer_user_cells(
     session: Session, organisation: Organisation, customer_user: CustomerUser | None
 ) -> Mapping[int, Cell]:
     """Return the cells of one customer user by group id; with None those of a new account."""
-    groups = all_groups(session)
-    if customer_user is None:
-        return _cells(organisation, groups, {}, {}, Through.DIRECT)
-    user_id, customer_id = customer_user.id, customer_user.customer_id
-    direct, inherited = group_permissions(session, [user_id], [customer_id])
-    return _cells(
-        organisation,
-        groups,
-        direct.get(user_id, {}),
-        inherited.get(customer_id, {}),
-        Through.DIRECT,
-    )
+    return _holder_cells(session, organisation, _CUSTOMER_USERS, customer_user)
 
 
 def customer_cells(
     session: Session, organisation: Organisation, customer: Customer | None
 ) -> Mapping[int, Cell]:
     """Return the cells of one customer by group id; with None those of a new one."""
-    groups = all_groups(session)
-    if customer is None:
-        return _cells(organisation, groups, {}, {}, Through.CUSTOMER)
-    _direct, stored = group_permissions(session, [], [customer.id])
-    return _cells(organisation, groups, {}, stored.get(customer.id, {}), Through.CUSTOMER)
+    return _holder_cells(session, organisation, _CUSTOMERS, customer)
 
 
 def save_customer_user_cells(
@@ -201,10 +159,10 @@ def all_groups(session: Session) -> Sequence[Group]:
 def _cells(
     organisation: Organisation,
     groups: Sequence[Group],
+    own: Through,
     direct: Grants,
     through_customer: Grants,
-    own: Through,
-) -> dict[int, Cell]:
+) -> Mapping[int, Cell]:
     """Return a holder's cells; grants ``own`` to the table are those that it changes."""
     stored = direct if own is Through.DIRECT else through_customer
     by_group = group_grants(organisation, direct, through_customer)
@@ -221,18 +179,63 @@ def _cells(
 
 @dataclass(frozen=True, slots=True)
 class _Table(Generic[Holder]):
-    """Where the permissions of one kind of holder are stored."""
+    """Where the permissions of one kind of holder are stored, and by which way they come."""
 
     holders: type[Holder]
     permissions: type[CustomerGroup] | type[CustomerUserGroup]
     holder_id: InstrumentedAttribute[int]
     object_kind: str
+    own: Through
 
 
 _CUSTOMER_USERS = _Table(
-    CustomerUser, CustomerUserGroup, CustomerUserGroup.customer_user_id, "customer-user"
+    CustomerUser,
+    CustomerUserGroup,
+    CustomerUserGroup.customer_user_id,
+    "customer-user",
+    Through.DIRECT,
 )
-_CUSTOMERS = _Table(Customer, CustomerGroup, CustomerGroup.customer_id, "customer")
+_CUSTOMERS = _Table(
+    Customer, CustomerGroup, CustomerGroup.customer_id, "customer", Through.CUSTOMER
+)
+
+
+def _matrix(
+    session: Session, organisation: Organisation, table: _Table[Holder], found: Page[Holder]
+) -> Matrix[Holder]:
+    groups = all_groups(session)
+    rows = tuple(
+        Row(holder, _cells(organisation, groups, table.own, *grants))
+        for holder, grants in zip(found.items, _grants(session, found.items), strict=True)
+    )
+    return Matrix(groups, Page(rows, found.previous, found.next))
+
+
+def _holder_cells(
+    session: Session, organisation: Organisation, table: _Table[Holder], holder: Holder | None
+) -> Mapping[int, Cell]:
+    direct, through_customer = _grants(session, [holder])[0] if holder is not None else ({}, {})
+    return _cells(organisation, all_groups(session), table.own, direct, through_customer)
+
+
+def _grants(
+    session: Session, holders: Sequence[Customer] | Sequence[CustomerUser]
+) -> Sequence[tuple[Grants, Grants]]:
+    """Return what each holder has directly and through its customer; a customer, only this."""
+    user_ids = [holder.id for holder in holders if isinstance(holder, CustomerUser)]
+    customer_ids = [_customer_id(holder) for holder in holders]
+    direct, inherited = group_permissions(session, user_ids, set(customer_ids))
+    return [
+        (
+            direct.get(holder.id, {}) if isinstance(holder, CustomerUser) else {},
+            inherited.get(customer_id, {}),
+        )
+        for holder, customer_id in zip(holders, customer_ids, strict=True)
+    ]
+
+
+def _customer_id(holder: Customer | CustomerUser) -> int:
+    return holder.customer_id if isinstance(holder, CustomerUser) else holder.id
 
 
 def _save(
