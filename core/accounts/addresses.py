@@ -53,7 +53,7 @@ def check_addresses(
         )
         return []
     own = {row.address_key: row for row in current.addresses} if current is not None else {}
-    holders = _holders(session, list(entered), current)
+    holders = address_holders(session, list(entered), besides=current)
     queues = _queues_by_key(session, list(entered))
     wanted = []
     for key, (field, address) in entered.items():
@@ -71,7 +71,7 @@ def check_addresses(
         holder = None if valid is Validity.INVALID else holders.get(key)
         is_ours = key in own and own[key].exclusive  # the database lets nobody else have it
         if holder is not None and not is_ours and not share:
-            problems.add(_duplicate(field, address, holder))
+            problems.add(belongs_to_another(field, address, holder))
         kept_shared = valid is Validity.INVALID and key in own and own[key].shared
         shared = share and (kept_shared or (holder is not None and not is_ours))
         wanted.append(WantedAddress(address, key, shared, field))
@@ -93,6 +93,34 @@ def set_addresses(
     customer_user.addresses = addresses
 
 
+def address_holders(
+    session: Session, keys: Sequence[str], besides: CustomerUser | None = None
+) -> Mapping[str, CustomerUser]:
+    """Return by key who (else) has these addresses and has not given them up."""
+    statement = (
+        select(CustomerUserAddress.address_key, CustomerUser)
+        .join(CustomerUser, CustomerUser.id == CustomerUserAddress.customer_user_id)
+        .where(CustomerUserAddress.address_key.in_(keys), CustomerUser.valid != Validity.INVALID)
+        .order_by(CustomerUser.id.desc())
+    )
+    if besides is not None:
+        statement = statement.where(CustomerUser.id != besides.id)
+    return dict(session.execute(statement).all())
+
+
+def belongs_to_another(field: str, address: str, holder: CustomerUser) -> Duplicate:
+    """Return the error that names the account which has an address."""
+    return Duplicate(
+        field,
+        _(
+            '%(address)s already belongs to the account "%(login)s".',
+            address=address,
+            login=holder.login,
+        ),
+        Holder("customer-user", holder.id, holder.login),
+    )
+
+
 def _normalised(email: str, more: Sequence[str], problems: Problems) -> dict[str, tuple[str, str]]:
     """Return ``{key: (field, address)}``; an address entered twice counts once."""
     entered: dict[str, tuple[str, str]] = {}
@@ -110,21 +138,6 @@ def _normalised(email: str, more: Sequence[str], problems: Problems) -> dict[str
     return entered
 
 
-def _holders(
-    session: Session, keys: Sequence[str], current: CustomerUser | None
-) -> Mapping[str, CustomerUser]:
-    """Return who else has these addresses and has not given them up."""
-    statement = (
-        select(CustomerUserAddress.address_key, CustomerUser)
-        .join(CustomerUser, CustomerUser.id == CustomerUserAddress.customer_user_id)
-        .where(CustomerUserAddress.address_key.in_(keys), CustomerUser.valid != Validity.INVALID)
-        .order_by(CustomerUser.id.desc())
-    )
-    if current is not None:
-        statement = statement.where(CustomerUser.id != current.id)
-    return dict(session.execute(statement).all())
-
-
 def _queues_by_key(session: Session, keys: Sequence[str]) -> Mapping[str, str]:
     rows = session.execute(
         select(QueueAddress.address_key, Queue.name)
@@ -132,15 +145,3 @@ def _queues_by_key(session: Session, keys: Sequence[str]) -> Mapping[str, str]:
         .where(QueueAddress.address_key.in_(keys))
     )
     return dict(rows.all())
-
-
-def _duplicate(field: str, address: str, holder: CustomerUser) -> Duplicate:
-    return Duplicate(
-        field,
-        _(
-            '%(address)s already belongs to the account "%(login)s".',
-            address=address,
-            login=holder.login,
-        ),
-        Holder("customer-user", holder.id, holder.login),
-    )

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified
 
+from core.accounts.addresses import address_holders, belongs_to_another
 from core.accounts.groups import group_named
 from core.accounts.saving import (
     Problems,
@@ -20,14 +21,8 @@ from core.errors import Duplicate, Holder, Invalid, NotFound
 from core.i18n import gettext as _
 from core.mail.addresses import address_key, check_new_address
 from core.mail.text import one_line
-from core.models import (
-    CustomerUser,
-    CustomerUserAddress,
-    Group,
-    Queue,
-    QueueAddress,
-)
-from core.words import FollowUp, ForbiddenRule, StrangersRule, Validity
+from core.models import Group, Queue, QueueAddress
+from core.words import FollowUp, ForbiddenRule, StrangersRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,22 +169,9 @@ def _check_free(session: Session, key: str, address: str, current: Queue | None)
             ),
             Holder("queue", row.queue_id, row.queue.name),
         )
-    holder = session.scalars(
-        select(CustomerUser)
-        .join(CustomerUserAddress, CustomerUserAddress.customer_user_id == CustomerUser.id)
-        .where(CustomerUserAddress.address_key == key, CustomerUser.valid != Validity.INVALID)
-        .limit(1)
-    ).first()
+    holder = address_holders(session, [key]).get(key)
     if holder is not None:
-        raise Duplicate(
-            "addresses",
-            _(
-                '%(address)s already belongs to the account "%(login)s".',
-                address=address,
-                login=holder.login,
-            ),
-            Holder("customer-user", holder.id, holder.login),
-        )
+        raise belongs_to_another("addresses", address, holder)
 
 
 def _set_addresses(queue: Queue, wanted: Mapping[str, str]) -> None:
