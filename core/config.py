@@ -31,6 +31,7 @@ from core.errors import ConfigError
 
 DEFAULT_FILE = "schalter.toml"
 ENVIRONMENT_PREFIX = "SCHALTER_"
+UNIX = "unix:"  # before the path of a socket file
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
@@ -42,7 +43,7 @@ def _host_port(value: str) -> str:
 
 
 def _listener(value: str) -> str:
-    if not value or (value.startswith("unix:") and len(value) > len("unix:")):
+    if not value or (value.startswith(UNIX) and len(value) > len(UNIX)):
         return value
     try:
         return _host_port(value)
@@ -65,6 +66,12 @@ def _public_url(value: str) -> str:
     if value and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
         raise ValueError("must start with http:// or https:// and name a host")
     return value.rstrip("/")
+
+
+def split_host_port(address: str) -> tuple[str, int]:
+    """Split a checked ``host:port``; an IPv6 address stands in brackets."""
+    host, _colon, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 HostPort = Annotated[str, AfterValidator(_host_port)]
@@ -173,7 +180,7 @@ def load_config(path: str | None = None) -> Config:
     try:
         return Config(**values)
     except ValidationError as error:
-        raise ConfigError(_first_problem(error, file, values)) from None
+        raise ConfigError(_first_problem(error, file)) from None
 
 
 def _read_file(file: Path) -> dict[str, Any]:
@@ -199,7 +206,7 @@ def _refuse_unknown_variables() -> None:
             fields = getattr(field.annotation, "model_fields", None)
 
 
-def _first_problem(error: ValidationError, file: Path, values: dict[str, Any]) -> str:
+def _first_problem(error: ValidationError, file: Path) -> str:
     problem = error.errors(include_url=False)[0]
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)

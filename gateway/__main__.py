@@ -12,12 +12,11 @@ import sys
 
 import uvloop
 
-from core.config import Config, load_config
+from core.config import UNIX, Config, load_config, split_host_port
 from core.db import Database
 from core.errors import ConfigError, SchalterError
 from core.logs import set_up_logging
 from core.revision import check_revision
-from gateway.listeners import UNIX, split_host_port
 from gateway.memory import return_big_blocks
 from gateway.server import Gateway
 

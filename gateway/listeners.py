@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+from core.config import UNIX, split_host_port
 from core.errors import ConfigError
 from gateway.connections import LOCAL, Client, Connections
 from gateway.replies import TOO_MANY_CONNECTIONS
@@ -16,7 +17,6 @@ from gateway.session import Session
 
 BACKLOG = 512
 SOCKET_MODE = 0o660  # the mail server's group may connect
-UNIX = "unix:"
 
 MakeSession = Callable[[Client], Session]
 
@@ -67,12 +67,6 @@ async def listen(
         return await loop.create_server(doorman, host, port, backlog=BACKLOG)
     except OSError as error:
         raise ConfigError(f"{key} {address}: cannot listen: {_reason(error)}") from None
-
-
-def split_host_port(address: str) -> tuple[str, int]:
-    """Split ``host:port``; an IPv6 address stands in brackets."""
-    host, _colon, port = address.rpartition(":")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _bind(path: Path) -> socket.socket:

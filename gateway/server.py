@@ -5,7 +5,7 @@ import logging
 import ssl
 from pathlib import Path
 
-from core.config import Config
+from core.config import UNIX, Config
 from core.db import Database
 from core.errors import ConfigError
 from core.intake.writer import IntakeWriter
@@ -13,7 +13,7 @@ from gateway.connections import Client, Connections
 from gateway.disk import DiskGuard, FreeBytes, free_bytes
 from gateway.intake import Intake
 from gateway.limits import Limits
-from gateway.listeners import UNIX, MakeSession, listen
+from gateway.listeners import MakeSession, listen
 from gateway.lmtp import LmtpSession
 from gateway.replies import SHUTTING_DOWN
 from gateway.session import Service, Session

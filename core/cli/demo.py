@@ -21,7 +21,7 @@ from core.cli.output import progress
 from core.cli.prepare import prepare
 from core.cli.serve import checked_to_serve, environment, programs
 from core.cli.supervisor import Supervisor
-from core.config import Config
+from core.config import Config, split_host_port
 from core.models import AuditEvent, Mail
 
 SAMPLE = Path(__file__).parents[1] / "sample"
@@ -98,7 +98,7 @@ def _unsent_mails(session: Session) -> Sequence[bytes]:
 
 def _check_loopback(key: str, address: str) -> None:
     """Raise ``Failure`` for an address that others than this machine can reach."""
-    host = address.rpartition(":")[0].strip("[]")
+    host, _port = split_host_port(address)
     try:
         found = {str(place[4][0]) for place in socket.getaddrinfo(host, None)}
     except OSError:
@@ -111,9 +111,8 @@ def _check_loopback(key: str, address: str) -> None:
 
 
 def _answers(address: str) -> bool:
-    host, _colon, port = address.rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=1.0):
+        with socket.create_connection(split_host_port(address), timeout=1.0):
             return True
     except OSError:
         return False
@@ -123,9 +122,8 @@ def _send(config: Config, mails: Sequence[bytes]) -> None:
     """Send mails through the SMTP port, as anybody's mail program would."""
     if not mails:
         return
-    host, _colon, port = config.smtp.listen.rpartition(":")
     with (
-        smtplib.SMTP(host.strip("[]"), int(port), timeout=SMTP_SECONDS) as client,
+        smtplib.SMTP(*split_host_port(config.smtp.listen), timeout=SMTP_SECONDS) as client,
         progress(mails, len(mails), "Sample mails") as sending,
     ):
         for mail in sending:
@@ -143,9 +141,9 @@ def _welcome(config: Config, database: str, log_file: Path) -> str:
         *((user, firms[user["customer_number"]]) for user in organisation["customer_users"]),
     ]
     logins = "\n".join(_login(account, what) for account, what in accounts)
-    host, _colon, port = config.smtp.listen.rpartition(":")
+    host, port = split_host_port(config.smtp.listen)
     line = SEND_A_MAIL.format(
-        host=host.strip("[]"), port=port, sender=EXAMPLE_SENDER, recipient=EXAMPLE_RECIPIENT
+        host=host, port=port, sender=EXAMPLE_SENDER, recipient=EXAMPLE_RECIPIENT
     )
     return f"""
 Pages:     {config.public_url}/

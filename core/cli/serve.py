@@ -12,11 +12,10 @@ import click
 from core.cli.console import Console, check_database, pass_console
 from core.cli.instance import PROGRAMS, refuse_network_file_system, served_once
 from core.cli.supervisor import Program, Supervisor
-from core.config import DEFAULT_FILE, Config
+from core.config import DEFAULT_FILE, UNIX, Config, split_host_port
 from core.errors import ConfigError
 from core.secret_key import load_secret_key
 
-UNIX = "unix:"
 WORKER_DELAY = 2.0  # seconds: nobody waits for the worker, but for pages and mail
 
 
@@ -103,10 +102,10 @@ def check_addresses(config: Config, names: Sequence[str]) -> None:
 
 def _check_bindable(key: str, address: str) -> None:
     """Listen there for an instant, as the program itself will."""
-    host, _colon, port = address.rpartition(":")
+    host, port = split_host_port(address)
     try:
         family, kind, protocol, _name, place = socket.getaddrinfo(
-            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
