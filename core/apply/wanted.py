@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
+from types import GenericAlias
 from typing import Annotated, Any, get_type_hints
 
 from argon2 import Type, extract_parameters
@@ -199,7 +200,9 @@ _MODELS: Mapping[Kind, type[_Table]] = {
     CUSTOMER_USER: _table(CUSTOMER_USER, **_GROUPS, **_PASSWORD, **_EMAILS),
     STAFF: _table(STAFF, **_PASSWORD),
 }
-_TABLES: Mapping[str, Any] = {kind.table: (list[model], []) for kind, model in _MODELS.items()}  # type: ignore[valid-type]  # made above
+_TABLES: Mapping[str, Any] = {  # a list of its model for each table, empty where it is missing
+    kind.table: (GenericAlias(list, model), []) for kind, model in _MODELS.items()
+}
 _DOCUMENT: type[_Table] = create_model(
     "file", __base__=_Table, settings=(dict[str, Any], {}), **_TABLES
 )
