@@ -87,20 +87,22 @@ def new_passwords(session: Session, wanted: Wanted) -> Iterator[tuple[Kind, str,
     Hashing takes long, so it is done before the writing transaction, and one at a time for
     whoever shows progress.
     """
-    for kind, account in ((CUSTOMER_USER, CustomerUser), (STAFF, Staff)):
-        for entry in wanted.entries[kind]:
-            if not entry.given.keys() & set(SECRETS):
-                continue
-            stored = session.scalars(
-                select(account.password_hash).where(account.login_key == login_key(entry.key))
-            ).one_or_none()
-            yield kind, entry.key, _new_hash(entry, stored)
+    for entry in _with_password(wanted):
+        account = Staff if entry.kind is STAFF else CustomerUser
+        stored = session.scalars(
+            select(account.password_hash).where(account.login_key == login_key(entry.key))
+        ).one_or_none()
+        yield entry.kind, entry.key, _new_hash(entry, stored)
 
 
 def password_count(wanted: Wanted) -> int:
     """Return how many passwords a file has."""
+    return len(_with_password(wanted))
+
+
+def _with_password(wanted: Wanted) -> Sequence[Entry]:
     entries = [*wanted.entries[CUSTOMER_USER], *wanted.entries[STAFF]]
-    return sum(1 for entry in entries if entry.given.keys() & set(SECRETS))
+    return [entry for entry in entries if entry.given.keys() & set(SECRETS)]
 
 
 def _new_hash(entry: Entry, stored: str | None) -> str | None:

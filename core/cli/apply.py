@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from sqlalchemy.orm import Session
 
-from core.apply.bring import Change, bring_about, new_passwords, password_count
-from core.apply.wanted import read_wanted
+from core.apply.bring import Change, NewPasswords, bring_about, new_passwords, password_count
+from core.apply.wanted import Wanted, read_wanted
 from core.audit import Actor
 from core.cli.console import Console, console_actor, pass_console
 from core.cli.output import json_option, print_json, printable, progress, shown
@@ -53,11 +54,8 @@ def apply_file(
     Raises ``ApplyError`` and what the database raises; then nothing was applied.
     """
     wanted = read_wanted(file)
-    with (
-        database.read() as session,
-        progress(new_passwords(session, wanted), password_count(wanted), "Passwords") as hashes,
-    ):
-        passwords = {(kind, key): new for kind, key, new in hashes if new is not None}
+    with database.read() as session:
+        passwords = hash_passwords(session, wanted, "Passwords")
     changes: list[Change] = []
     length = 1 + sum(map(len, wanted.entries.values()))
     try:
@@ -71,6 +69,12 @@ def apply_file(
     except _Undo:
         pass
     return changes
+
+
+def hash_passwords(session: Session, wanted: Wanted, label: str) -> NewPasswords:
+    """Return the hashes of the passwords that are new, with progress on a terminal."""
+    with progress(new_passwords(session, wanted), password_count(wanted), label) as hashes:
+        return {(kind, key): new for kind, key, new in hashes if new is not None}
 
 
 def _line(change: Change) -> str:

@@ -6,11 +6,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core import audit
-from core.apply.bring import bring_about, new_passwords, password_count
+from core.apply.bring import bring_about
 from core.apply.wanted import read_wanted
 from core.audit import Actor
+from core.cli.apply import hash_passwords
 from core.cli.console import Failure
-from core.cli.output import progress
 from core.db import Database
 from core.models import Customer, Queue, Staff
 
@@ -27,9 +27,7 @@ def load_sample(database: Database, actor: Actor, file: Path, mark: tuple[str, s
                 f"database {database.address}: it is in use, and the sample organisation has "
                 'passwords that everybody knows: name another database, or use "schalter serve"'
             )
-        hashing = new_passwords(session, wanted)
-        with progress(hashing, password_count(wanted), "Sample organisation") as hashes:
-            passwords = {(kind, key): new for kind, key, new in hashes if new is not None}
+        passwords = hash_passwords(session, wanted, "Sample organisation")
     with database.write() as session:
         for _change in bring_about(session, actor, wanted, passwords):
             pass
