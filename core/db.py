@@ -88,6 +88,13 @@ class Database:
         with self._write_sessions.begin() as session:
             yield session
 
+    def check_file(self) -> None:
+        """Raise ``DatabaseUnavailable`` where SQLite would make a file by being asked for one."""
+        if self.file is not None and not self.file.exists():
+            raise DatabaseUnavailable(
+                f'database {self.address}: there is no such file yet: run "schalter init"'
+            )
+
     def check_connection(self) -> None:
         """Raise ``DatabaseUnavailable`` with the driver's reason when there is no connection."""
         try:

@@ -76,10 +76,8 @@ def check_configuration(config: Config) -> Check:
 
 def check_database(database: Database) -> Check:
     """Does it answer, and does it keep what a 250 promises to keep?"""
-    if database.file is not None and not database.file.exists():
-        missing = f'{database.address}: there is no such file yet: run "schalter init"'
-        return Check("database", State.FAILED, missing)
     try:
+        database.check_file()
         database.check_connection()
     except SchalterError as error:
         return Check("database", State.FAILED, str(error))

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from core.audit import Actor
 from core.config import Config, load_config
 from core.db import Database
-from core.errors import DatabaseUnavailable, SchalterError
+from core.errors import SchalterError
 from core.models import Staff
 from core.revision import check_revision
 from core.words import ActorKind, Role
@@ -69,10 +69,7 @@ class Console:
 
 def check_database(database: Database) -> None:
     """Raise ``DatabaseUnavailable`` unless the database is there and at the needed revision."""
-    if database.file is not None and not database.file.exists():
-        raise DatabaseUnavailable(
-            f'database {database.address}: there is no such file yet: run "schalter init"'
-        )
+    database.check_file()
     check_revision(database)
 
 
