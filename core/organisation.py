@@ -4,6 +4,7 @@ It is small (tens of rows) and asked for by every mail, so each process keeps th
 never stale: the transaction that uses it first compares the version that triggers renew.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
 
@@ -98,6 +99,12 @@ def load_organisation(session: Session, *, lock: bool = False) -> Organisation:
     return kept
 
 
+def always_groups(settings: Settings, groups: Mapping[int, str]) -> frozenset[int]:
+    """Return which of the valid groups, names by id, every customer user has."""
+    names = set(settings.customer_group_always_groups)
+    return frozenset(group_id for group_id, name in groups.items() if name in names)
+
+
 def _load(session: Session, version: int) -> Organisation:
     settings = load_settings(session)
     groups = {group.id: group for group in session.scalars(select(Group))}
@@ -123,13 +130,12 @@ def _load(session: Session, version: int) -> Organisation:
             select(QueueAddress.address_key, QueueAddress.queue_id)
         )
     }
-    always = set(settings.customer_group_always_groups)
     return Organisation(
         version=version,
         settings=settings,
         queues=queues,
         queue_by_address=by_address,
         groups=valid_groups,
-        always_groups=frozenset(gid for gid, name in valid_groups.items() if name in always),
+        always_groups=always_groups(settings, valid_groups),
         own_domains=frozenset(key.rpartition("@")[2] for key in by_address),
     )

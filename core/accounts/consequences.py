@@ -22,7 +22,7 @@ from core.accounts.permissions import (
     valid_account,
 )
 from core.models import Customer, CustomerUser, Ticket
-from core.organisation import Organisation
+from core.organisation import Organisation, always_groups
 from core.settings import Settings
 from core.words import TicketState
 
@@ -99,6 +99,7 @@ def hidden_by_move(
 
 
 Changes = Mapping[int, Mapping[int, CellChange]]  # by holder, then by group
+NO_CHANGES: Changes = {}
 
 
 class _Owned(NamedTuple):
@@ -135,8 +136,8 @@ def _compare(
     before: Organisation,
     after: Organisation,
     *,
-    direct: Changes | None = None,
-    inherited: Changes | None = None,
+    direct: Changes = NO_CHANGES,
+    inherited: Changes = NO_CHANGES,
     moved_to: int | None = None,
 ) -> Consequences:
     hidden = shown = 0
@@ -153,8 +154,8 @@ def _compare(
             would_see = _sees(
                 after,
                 each if moved_to is None else each._replace(queue_id=moved_to),
-                _changed(grants, (direct or {}).get(each.customer_user_id or 0)),
-                _changed(handed_on, (inherited or {}).get(each.customer_id)),
+                _changed(grants, direct.get(each.customer_user_id or 0, {})),
+                _changed(handed_on, inherited.get(each.customer_id, {})),
             )
             hidden += each.tickets if sees and not would_see else 0
             shown += each.tickets if would_see and not sees else 0
@@ -180,13 +181,12 @@ def _by_holder(changes: Sequence[CellChange]) -> Changes:
     return by_holder
 
 
-def _changed(grants: Grants, changes: Mapping[int, CellChange] | None) -> Grants:
-    wanted = {**grants, **{group_id: change.new for group_id, change in (changes or {}).items()}}
+def _changed(grants: Grants, changes: Mapping[int, CellChange]) -> Grants:
+    wanted = {**grants, **{group_id: change.new for group_id, change in changes.items()}}
     return {group_id: permission for group_id, permission in wanted.items() if permission}
 
 
 def _with(organisation: Organisation, settings: Settings) -> Organisation:
     """Return the organisation with other settings, and the always-groups that they name."""
-    names = settings.customer_group_always_groups
-    always = frozenset(group for group, name in organisation.groups.items() if name in names)
+    always = always_groups(settings, organisation.groups)
     return replace(organisation, settings=settings, always_groups=always)
