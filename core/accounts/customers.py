@@ -89,7 +89,7 @@ def save_customer(
     customer.changed_at = now()
     customer.search_text = searchable(values.number, values.name, values.city, *values.domains)
     customer.sort_key = sort_key(values.name)
-    store(session, actor, "customer", customer, _shown(values), before, values)
+    store(session, actor, "customer", customer, customer_label(values), before, values)
     if before is not None:
         _follow(session, customer, before, values)
     return customer
@@ -104,6 +104,11 @@ def customer_numbered(session: Session, number: str) -> Customer:
     if customer is None:
         raise NotFound(_('There is no customer with the Kunden# "%(number)s".', number=number))
     return customer
+
+
+def customer_label(customer: Customer | CustomerValues) -> str:
+    """Return how the audit log and messages name a customer."""
+    return f"{customer.number} {customer.name}"
 
 
 def customer_user_search_text(customer_user: CustomerUser, customer: Customer) -> str:
@@ -191,7 +196,3 @@ def _renew_search_texts(session: Session, customer: Customer) -> None:
         session.connection().execute(_SET_SEARCH_TEXT, rows)
     for account in accounts:
         session.expire(account, ["search_text"])
-
-
-def _shown(values: CustomerValues) -> str:
-    return f"{values.number} {values.name}"

@@ -13,6 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core import audit
+from core.accounts.customers import customer_label
 from core.accounts.lists import (
     CustomerFilter,
     CustomerUserFilter,
@@ -360,6 +361,4 @@ def _changes(
 
 
 def _shown(holder: Customer | CustomerUser) -> str:
-    if isinstance(holder, CustomerUser):
-        return holder.login
-    return f"{holder.number} {holder.name}"
+    return holder.login if isinstance(holder, CustomerUser) else customer_label(holder)
