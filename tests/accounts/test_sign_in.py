@@ -105,6 +105,23 @@ def time_passes(database: Database, time: timedelta) -> None:
             row.last_failure_at -= time
 
 
+def while_verifying(monkeypatch: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
+    """Have something changed while a password is looked at, outside any transaction."""
+    verify = signing_in.verify_password
+
+    def meanwhile(password: str, stored: str | None) -> bool:
+        change()
+        return verify(password, stored)
+
+    monkeypatch.setattr(signing_in, "verify_password", meanwhile)
+
+
+def set_another_password(database: Database) -> None:
+    """Give Anna another password."""
+    with database.write() as session:
+        the_account(session, "Anna").password_hash = HASH + "x"
+
+
 def visit(database: Database, signed_in: SignedIn) -> Visit:
     """Return the visit that a token opens."""
     with database.read() as session:
@@ -273,27 +290,14 @@ def test_an_address_that_is_shared_on_both_sides_signs_nobody_in(sqlite_people: 
 def test_what_happens_between_check_and_session_counts(
     people: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verify = signing_in.verify_password
-
-    def meanwhile(password: str, stored: str | None) -> bool:
-        make_invalid(people)
-        return verify(password, stored)
-
-    monkeypatch.setattr(signing_in, "verify_password", meanwhile)
+    while_verifying(monkeypatch, lambda: make_invalid(people))
     refusal(people, "anna", PASSWORD)
 
 
 def test_a_password_that_was_changed_meanwhile_does_not_sign_in(
     people: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verify = signing_in.verify_password
-
-    def meanwhile(password: str, stored: str | None) -> bool:
-        with people.write() as session:
-            the_account(session, "Anna").password_hash = HASH + "x"
-        return verify(password, stored)
-
-    monkeypatch.setattr(signing_in, "verify_password", meanwhile)
+    while_verifying(monkeypatch, lambda: set_another_password(people))
     refusal(people, "anna", PASSWORD)
 
 
@@ -422,14 +426,7 @@ def test_a_password_that_was_set_elsewhere_meanwhile_stays(
     people: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = visit(people, attempt(people))
-    verify = signing_in.verify_password
-
-    def meanwhile(password: str, stored: str | None) -> bool:
-        with people.write() as session:
-            the_account(session, "Anna").password_hash = HASH + "x"
-        return verify(password, stored)
-
-    monkeypatch.setattr(signing_in, "verify_password", meanwhile)
+    while_verifying(monkeypatch, lambda: set_another_password(people))
     with pytest.raises(Stale):
         change_password(people, found, PASSWORD, NEW, peer=HERE)
 
