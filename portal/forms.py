@@ -78,6 +78,12 @@ def choices(pairs: Iterable[tuple[str | int, str | LazyProxy]]) -> list[SelectCh
     return [SelectChoice(value, text) for value, text in pairs]
 
 
+def put(field: Field, value: object) -> None:
+    """Give a field of a form that came back another value."""
+    field.data = value
+    field.raw_data = None  # or the field would show what was typed
+
+
 def is_required(field: Field) -> bool:
     """Whether a field gets a star."""
     return bool(field.flags.required)

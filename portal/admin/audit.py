@@ -5,9 +5,9 @@ from flask import render_template, request
 from core.audit_log import AuditFilter, audit_events
 from core.i18n import gettext as _
 from core.words import ActorKind
-from portal.admin.history import ACTIONS, ACTOR_KINDS, OBJECT_KINDS, entries
 from portal.areas import Area, Audience
 from portal.database import reading
+from portal.history import ACTIONS, ACTOR_KINDS, OBJECT_KINDS, entries
 from portal.parameters import begin, day_of_request, end, text_of_request, word_of_request
 
 PER_PAGE = 50

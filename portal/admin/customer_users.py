@@ -29,13 +29,13 @@ from portal.admin.cells import NEW, cell_choices, cell_views, posted_changes
 from portal.admin.confirming import ask_first
 from portal.admin.customers import group_choices, known_numbers
 from portal.admin.forms import EditForm, LinesField, long_text, text
-from portal.admin.history import history_page
 from portal.admin.links import tickets_url
 from portal.admin.passwords import FirstPasswordForm, PasswordForm, new_password, shown_once
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
 from portal.forms import choices
+from portal.history import history_page
 from portal.parameters import id_of_request, text_of_request, word_of_request
 from portal.visitors import organisation, the_viewer
 

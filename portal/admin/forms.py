@@ -24,10 +24,10 @@ from core.errors import Duplicate, Invalid, Stale
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.models import AuditEvent, Customer, CustomerUser, Group, Queue, Staff
-from portal.admin.history import Entry, entry_of, events_since, newest_event, page_of
 from portal.admin.stored import stored
 from portal.database import finish_writing, reading
-from portal.forms import Form, choices
+from portal.forms import Form, choices, put
+from portal.history import Entry, entry_of, events_since, newest_event, page_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance as Values
@@ -168,12 +168,6 @@ class EditForm(Form):
         if self.is_stale:
             response.status_code = 409
         return response
-
-
-def put(field: Field, value: object) -> None:
-    """Give a field of a form that came back another value."""
-    field.data = value
-    field.raw_data = None  # or the field would show what was typed
 
 
 def _left_alone(typed: Values, events: Sequence[AuditEvent]) -> list[str]:

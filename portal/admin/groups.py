@@ -22,10 +22,10 @@ from core.models import Group, Queue
 from core.organisation import load_organisation
 from portal.admin.confirming import ask_first
 from portal.admin.forms import EditForm, ValidField, long_text, text
-from portal.admin.history import history_page
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
+from portal.history import history_page
 from portal.parameters import text_of_request
 from portal.visitors import organisation, the_viewer
 

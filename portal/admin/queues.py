@@ -18,12 +18,12 @@ from core.organisation import load_organisation
 from core.words import FollowUp, ForbiddenRule, StrangersRule
 from portal.admin.confirming import ask_first
 from portal.admin.forms import EditForm, LinesField, Starred, ValidField, long_text, text
-from portal.admin.history import history_page
 from portal.admin.links import tickets_url
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
 from portal.forms import choices
+from portal.history import history_page
 from portal.visitors import organisation, the_viewer
 
 KIND = "queue"

@@ -31,12 +31,12 @@ from core.settings import Settings, change_settings, load_settings
 from core.words import SenderPolicy
 from portal.admin.confirming import ask_first
 from portal.admin.fixed import fixed_values
-from portal.admin.forms import EditForm, LinesField, Starred, put, text
-from portal.admin.history import entry_of, events_since, history_page, newest_event
+from portal.admin.forms import EditForm, LinesField, Starred, text
 from portal.areas import Area, Audience
 from portal.database import finish_writing, reading, writing
 from portal.formats import file_size
-from portal.forms import REQUIRED, choices
+from portal.forms import REQUIRED, choices, put
+from portal.history import entry_of, events_since, history_page, newest_event
 from portal.languages import zone_choices
 from portal.visitors import the_viewer
 from portal.vocabulary import LANGUAGE_NAMES

@@ -17,12 +17,12 @@ from core.models import Group, Staff
 from core.words import Permission, Role
 from portal.admin.cells import NONE, cell_choices
 from portal.admin.forms import EditForm, ValidField, text
-from portal.admin.history import history_page
 from portal.admin.passwords import shown_once
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
 from portal.forms import choices
+from portal.history import history_page
 from portal.visitors import the_viewer
 
 KIND = "staff"

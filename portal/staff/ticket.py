@@ -36,13 +36,12 @@ from core.tickets.work import (
     unlink,
 )
 from core.words import Priority, TicketState
-from portal.admin.forms import put
-from portal.admin.history import history_page, last_events
 from portal.areas import Area, Audience
 from portal.conversation import message_html
 from portal.database import finish_writing, reading, writing
 from portal.files import file_response, frame_response
-from portal.forms import REQUIRED, Form, choices
+from portal.forms import REQUIRED, Form, choices, put
+from portal.history import history_page, last_events
 from portal.staff.asking import colleagues, member_in, named, queues
 from portal.visitors import organisation, the_viewer
 
