@@ -18,7 +18,7 @@ from core.errors import SchalterError
 from core.logs import set_up_logging
 from core.organisation import Organisation
 from core.revision import check_revision
-from core.settings import load_settings
+from core.settings import Settings, load_settings
 from portal.app import FORM_OVERHEAD, create_app
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,8 @@ def make_server(config: Config, database: Database) -> WSGIServer | MultiSocketS
     """
     check_revision(database)
     app = create_app(config, database)
+    with database.read() as session:
+        settings = load_settings(session)
     proxies = config.web.trusted_proxies
     behind_proxies = {
         "trusted_proxy": "*",
@@ -76,7 +78,7 @@ def make_server(config: Config, database: Database) -> WSGIServer | MultiSocketS
         connection_limit=MAX_CONNECTIONS,
         channel_timeout=IDLE_SECONDS,
         max_request_header_size=MAX_HEADER_BYTES,
-        max_request_body_size=_longest_body(database),
+        max_request_body_size=_longest_body(settings),
         clear_untrusted_proxy_headers=True,
         ident=None,
         **(behind_proxies if proxies else {}),
@@ -85,9 +87,8 @@ def make_server(config: Config, database: Database) -> WSGIServer | MultiSocketS
     return server
 
 
-def _longest_body(database: Database) -> int:
-    with database.read() as session:
-        return BODY_TOLERANCE * (load_settings(session).upload_max_bytes + FORM_OVERHEAD)
+def _longest_body(settings: Settings) -> int:
+    return BODY_TOLERANCE * (settings.upload_max_bytes + FORM_OVERHEAD)
 
 
 def _follow_upload_limit(server: WSGIServer | MultiSocketServer) -> None:
@@ -95,7 +96,7 @@ def _follow_upload_limit(server: WSGIServer | MultiSocketServer) -> None:
     known: Organisation | None = g.get("organisation")
     if known is None:  # a file of ours, for which nobody has asked the database
         return
-    limit = BODY_TOLERANCE * (known.settings.upload_max_bytes + FORM_OVERHEAD)
+    limit = _longest_body(known.settings)
     is_one = isinstance(server, WSGIServer)
     for listener in [server] if is_one else server.map.values():  # "localhost" may be two
         if isinstance(listener, WSGIServer):
