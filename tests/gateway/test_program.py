@@ -167,6 +167,7 @@ def test_a_socket_file_left_by_a_crash(url: str, tmp_path: Path) -> None:
     port = free_port()
     with gateway_program(tmp_path, url, port, lmtp_listen=f'"unix:{path}"') as process:
         process.wait_for_port(port)
+        process.wait_for(path.is_socket, "socket file")  # the second listener
         process.kill()
     assert path.is_socket()
     with gateway_program(tmp_path, url, port, lmtp_listen=f'"unix:{path}"') as process:
