@@ -4,7 +4,7 @@ Looking changes nothing; what staff then do is in ``core.intake.held``.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -252,11 +252,28 @@ def _candidates(
         .order_by(CustomerUser.id.not_in(by_address), CustomerUser.sort_key, CustomerUser.id)
         .limit(MAX_CANDIDATES)
     ).all()
+    return candidates_of(
+        session,
+        organisation,
+        accounts,
+        queue_id,
+        lambda account: _(_HAS_ADDRESS if account.id in by_address else _HAS_NUMBER),
+    )
+
+
+def candidates_of(
+    session: Session,
+    organisation: Organisation,
+    accounts: Sequence[CustomerUser],
+    queue_id: int | None,
+    why: Callable[[CustomerUser], str] = lambda _account: "",
+) -> tuple[Candidate, ...]:
+    """Return accounts with what they may do in a queue; ``why`` each comes into question."""
     access = access_of(session, organisation, [subject_of(account) for account in accounts])
     return tuple(
         Candidate(
             account,
-            _(_HAS_ADDRESS if account.id in by_address else _HAS_NUMBER),
+            why(account),
             is_valid_account(account),
             access[subject_of(account)].may_write(queue_id or 0),
         )

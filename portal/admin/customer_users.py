@@ -15,7 +15,7 @@ from core.accounts.customer_users import (
 from core.accounts.lists import CustomerUserFilter, count_customer_users, find_customer_users
 from core.accounts.matrix import all_groups, customer_user_cells, save_customer_user_cells
 from core.accounts.passwords import MIN_CHARACTERS, set_password
-from core.accounts.permissions import Subject, access_of, is_valid_account
+from core.accounts.permissions import access_of, is_valid_account, subject_of
 from core.accounts.preferences import MAX_TICKETS_PER_PAGE, MIN_TICKETS_PER_PAGE, Preferences
 from core.accounts.rights import QueueRight, queue_rights, through_text
 from core.i18n import gettext as _
@@ -285,7 +285,7 @@ def _context() -> dict[str, object]:
 
 def _rights(session: Session, account: CustomerUser) -> list[QueueRight]:
     """Return what the account may do, or could as soon as it is valid."""
-    subject = Subject(account.id, account.customer_id, account.sees_customer_tickets)
+    subject = subject_of(account)
     here = organisation()
     return list(queue_rights(here, access_of(session, here, [subject])[subject]))
 

@@ -3,9 +3,7 @@
 from sqlalchemy.orm import Session
 
 from core.accounts.lists import CustomerUserFilter, find_customer_users
-from core.accounts.permissions import Subject, access_of, is_valid_account
-from core.intake.held_list import Candidate
-from core.models import CustomerUser
+from core.intake.held_list import Candidate, candidates_of
 from portal.visitors import organisation
 
 MAX_FOUND = 20
@@ -16,17 +14,4 @@ def accounts_found(session: Session, query: str, queue_id: int | None) -> tuple[
     if not query:
         return ()
     accounts = find_customer_users(session, CustomerUserFilter(query=query), limit=MAX_FOUND).items
-    access = access_of(session, organisation(), [_subject(account) for account in accounts])
-    return tuple(
-        Candidate(
-            account,
-            "",
-            is_valid_account(account),
-            access[_subject(account)].may_write(queue_id or 0),
-        )
-        for account in accounts
-    )
-
-
-def _subject(account: CustomerUser) -> Subject:
-    return Subject(account.id, account.customer_id, account.sees_customer_tickets)
+    return candidates_of(session, organisation(), accounts, queue_id)
