@@ -231,3 +231,10 @@ def test_names_are_text_in_the_table(pages: RunningPortal, ada: Admin) -> None:
         page = ada.get(path)
         assert evil not in page
         assert "&lt;script&gt;" in page, path
+
+
+def test_a_text_of_ours_is_escaped_like_any_other(ada: Admin) -> None:
+    """An arrow is no markup; in the navigation it stays on one line."""
+    page = ada.get(TABLE)
+    assert "<->" not in page
+    assert '<span class="nav-arrow">&lt;-&gt;</span>' in page
