@@ -33,6 +33,8 @@ class QueueFacts:
     fallback_queue_id: int | None
     strangers: StrangersRule
     valid: bool
+    address: str = ""  # the main one, which mail of this queue is sent from; "" without any
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,9 @@ def _load(session: Session, version: int) -> Organisation:
     settings = load_settings(session)
     groups = {group.id: group for group in session.scalars(select(Group))}
     valid_groups = {group.id: group.name for group in groups.values() if group.valid}
+    addresses: dict[int, str] = {}
+    for row in session.scalars(select(QueueAddress).order_by(QueueAddress.id)):
+        addresses.setdefault(row.queue_id, row.address)
     queues = {
         queue.id: QueueFacts(
             id=queue.id,
@@ -121,6 +126,8 @@ def _load(session: Session, version: int) -> Organisation:
             fallback_queue_id=queue.fallback_queue_id,
             strangers=queue.strangers,
             valid=queue.valid and groups[queue.group_id].valid,
+            address=addresses.get(queue.id, ""),
+            signature=queue.signature,
         )
         for queue in session.scalars(select(Queue).order_by(Queue.name))
     }

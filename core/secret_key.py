@@ -1,16 +1,66 @@
-"""The secret key of an installation: a file that only its owner may read.
+"""The secret keys of an installation: a file that only its owner may read.
 
-Sessions of browsers are signed with it, so every process of one installation needs the same.
+The first line is the key in use: it signs sessions of browsers and the tokens in outgoing mail, so
+every process of one installation needs the same. Keys that were in use before follow, each with
+the day on which it was replaced; what they signed is still believed for two years (threat O3).
 """
 
 import os
 import secrets
+from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 from core.errors import ConfigError
 
 KEY_BYTES = 32
 MODE = 0o600
+BELIEVED = timedelta(days=731)  # how long after its replacement
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """The key that signs, and those before it that are still believed, newest first."""
+
+    current: bytes
+    retired: tuple[tuple[bytes, date], ...] = ()
+
+    def believed(self, today: date) -> tuple[bytes, ...]:
+        """Return every key whose signatures count today, the current one first."""
+        kept = (key for key, replaced in self.retired if today - replaced <= BELIEVED)
+        return (self.current, *kept)
+
+
+class Keys:
+    """The key ring of a file, read again when the file has changed; use it from any thread.
+
+    Making one reads the file; raises ``ConfigError`` as ``load_key_ring`` does. Later faults of
+    the file leave the ring as it is: a running service goes on.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._file = Path(path)
+        self._ring = load_key_ring(path)
+        self._changed = self._stamp()
+
+    @property
+    def ring(self) -> KeyRing:
+        """The ring as the file has it now."""
+        stamp = self._stamp()
+        if stamp != self._changed:
+            try:
+                self._ring = load_key_ring(str(self._file))
+            except ConfigError:
+                return self._ring  # half written, or gone: the next look may find it
+            self._changed = stamp
+        return self._ring
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
 
 
 def ensure_secret_key(path: str) -> bool:
@@ -23,18 +73,39 @@ def ensure_secret_key(path: str) -> bool:
         return False
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
+        _write(file, KeyRing(secrets.token_bytes(KEY_BYTES)))
     except OSError as error:
         raise ConfigError(f"secret_key_file: {file}: {error.strerror}") from None
-    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-        opened.write(secrets.token_hex(KEY_BYTES) + "\n")
-        opened.flush()
-        os.fsync(opened.fileno())
     return True
 
 
+def rotate_secret_key(path: str, today: date) -> KeyRing:
+    """Put a new key in front of the one in use; drop those that are no longer believed.
+
+    The file is replaced as a whole, so no process ever reads half of it. Raises ``ConfigError``
+    when it cannot be read or written.
+    """
+    before = load_key_ring(path)
+    kept = tuple(each for each in before.retired if today - each[1] <= BELIEVED)
+    ring = KeyRing(secrets.token_bytes(KEY_BYTES), ((before.current, today), *kept))
+    file = Path(path)
+    new = file.with_name(f"{file.name}.new")
+    try:
+        new.unlink(missing_ok=True)
+        _write(new, ring)
+        new.replace(file)
+    except OSError as error:
+        raise ConfigError(f"secret_key_file: {file}: {error.strerror}") from None
+    return ring
+
+
 def load_secret_key(path: str) -> bytes:
-    """Return the key.
+    """Return the key in use; raises ``ConfigError`` as ``load_key_ring`` does."""
+    return load_key_ring(path).current
+
+
+def load_key_ring(path: str) -> KeyRing:
+    """Return the keys of the file.
 
     Raises ``ConfigError`` when there is none, when it is not one of ours, or when others than its
     owner may read it: without a key that is secret, nothing that is signed with it is true.
@@ -45,14 +116,33 @@ def load_secret_key(path: str) -> bytes:
             raise ConfigError(
                 f"secret_key_file: {file}: others may read it: chmod 600, then make a new key"
             )
-        text = file.read_text(encoding="ascii").strip()
-        key = bytes.fromhex(text)
+        lines = file.read_text(encoding="ascii").split("\n")
+        first, *others = [line for line in lines if line.strip()] or [""]
+        return KeyRing(_key(first), tuple(_retired(line) for line in others))
     except FileNotFoundError:
         raise ConfigError(f'secret_key_file: {file}: no such file: run "schalter init"') from None
     except OSError as error:
         raise ConfigError(f"secret_key_file: {file}: {error.strerror}") from None
     except ValueError:
         raise ConfigError(f"secret_key_file: {file}: not a key of {KEY_BYTES} bytes") from None
+
+
+def _key(text: str) -> bytes:
+    key = bytes.fromhex(text.strip())
     if len(key) != KEY_BYTES:
-        raise ConfigError(f"secret_key_file: {file}: not a key of {KEY_BYTES} bytes")
+        raise ValueError("of another length")
     return key
+
+
+def _retired(line: str) -> tuple[bytes, date]:
+    key, _blank, replaced = line.strip().partition(" ")
+    return _key(key), date.fromisoformat(replaced.strip())
+
+
+def _write(file: Path, ring: KeyRing) -> None:
+    lines = [ring.current.hex(), *(f"{key.hex()} {day.isoformat()}" for key, day in ring.retired)]
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
+    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+        opened.write("\n".join(lines) + "\n")
+        opened.flush()
+        os.fsync(opened.fileno())

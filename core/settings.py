@@ -17,6 +17,7 @@ from core.audit import Actor
 from core.errors import Invalid, InvalidFields, Stale
 from core.i18n import LANGUAGES
 from core.i18n import gettext as _
+from core.mail.addresses import check_new_address
 from core.mail.text import one_line
 from core.models import OrganisationVersion, Setting
 from core.text import exact
@@ -44,6 +45,15 @@ def _header(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    if not value:
+        return ""
+    try:
+        return check_new_address(value)
+    except Invalid as wrong:
+        raise ValueError(wrong.message) from None
+
+
 def _clean(value: Any) -> Any:
     return exact(one_line(value)) if isinstance(value, str) else value
 
@@ -64,7 +74,10 @@ class Settings(BaseModel):
     ``customer_group_support`` and ``customer_group_always_groups`` are the handbook's
     *CustomerGroupSupport* and *CustomerGroupAlwaysGroups*; without group support every valid
     customer user may use every valid queue. ``number_labels`` are literal words before a Kunden#
-    in subject or text, ``number_headers`` header fields that hold one.
+    in subject or text, ``number_headers`` header fields that hold one. ``sender_address`` is whom
+    mail is from that belongs to no queue. Automatic answers: at most ``auto_responses_per_address``
+    to one address in 24 hours, and ``auto_responses_per_hour`` in all. An account that opens more
+    than ``burst_tickets`` tickets in one queue within ten minutes gets one ticket for the rest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -91,6 +104,10 @@ class Settings(BaseModel):
     )
     upload_max_files: int = Field(default=10, ge=0, le=100)
     upload_max_bytes: int = Field(default=20_000_000, ge=0, le=1_000_000_000)
+    sender_address: Annotated[str, Field(max_length=254), Clean, AfterValidator(_address)] = ""
+    auto_responses_per_address: int = Field(default=10, ge=0, le=1000)
+    auto_responses_per_hour: int = Field(default=200, ge=0, le=100_000)
+    burst_tickets: int = Field(default=20, ge=1, le=10_000)
     session_idle_minutes: int = Field(default=30, ge=5, le=1440)
     session_hours: int = Field(default=12, ge=1, le=168)
 

@@ -137,6 +137,12 @@ class Flag(StrEnum):
     NEW_ADDRESS = "new-address"
     STRANGER = "stranger"
     UNREADABLE = "unreadable"
+    OTHER_PERSON = "other-person"  # of the same customer
+    FOREIGN_ADDRESS = "foreign-address"  # with a token of the ticket: a forwarded mail
+    AUTOMATIC = "automatic"  # a machine wrote it: no state changes, nobody is answered
+    SENDER_UNCLEAR = "sender-unclear"
+    DELIVERY_REPORT = "delivery-report"
+    BURST = "burst"  # a ticket that gathers what came too fast for tickets of its own
 
 
 class AccountKind(StrEnum):
@@ -153,3 +159,46 @@ class ActorKind(StrEnum):
     STAFF = "staff"
     MAIL = "mail"
     SYSTEM = "system"
+
+
+class AutoResponse(StrEnum):
+    """The answers that a queue gives by itself; the values are kinds of outgoing mail, too."""
+
+    RECEIVED = "received"
+    FOLLOW_UP = "follow-up-received"
+    REJECTED = "follow-up-rejected"
+    NEW_TICKET = "new-ticket"  # from a reply to a closed one
+
+
+class OutgoingKind(StrEnum):
+    """What an outgoing mail is."""
+
+    REPLY = "reply"  # what staff wrote to a customer
+    NOTICE = "notice"  # a visible article of somebody else
+    RECEIVED = AutoResponse.RECEIVED.value
+    FOLLOW_UP = AutoResponse.FOLLOW_UP.value
+    REJECTED = AutoResponse.REJECTED.value
+    NEW_TICKET = AutoResponse.NEW_TICKET.value
+    PASSWORD_RESET = "password-reset"  # noqa: S105 - a kind, not a password
+    INVITATION = "invitation"
+
+
+class OutgoingState(StrEnum):
+    """Where an outgoing mail stands; only ``waiting`` changes by itself.
+
+    ``suppressed`` was never tried: a cap or a rule against loops stopped it.
+    """
+
+    WAITING = "waiting"
+    SENT = "sent"
+    FAILED = "failed"
+    BOUNCED = "bounced"
+    CANCELLED = "cancelled"
+    SUPPRESSED = "suppressed"
+
+
+class TokenPurpose(StrEnum):
+    """What a link with a secret in it lets its holder do, once."""
+
+    RESET = "reset"
+    INVITATION = "invitation"

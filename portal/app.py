@@ -37,7 +37,7 @@ from core.db import Database
 from core.i18n import current_language
 from core.models import MAX_ID
 from core.render import template_dir
-from core.secret_key import load_secret_key
+from core.secret_key import KeyRing
 from portal import account, admin, customers, signing_in, staff
 from portal.admin.fixed import CONFIG
 from portal.areas import (
@@ -51,6 +51,7 @@ from portal.areas import (
 from portal.database import SAFE_METHODS, close_sessions, finish_writing, set_database
 from portal.faults import register_faults
 from portal.headers import add_headers
+from portal.installation import set_installation
 from portal.languages import choose_language
 from portal.limits import limiter
 from portal.templating import set_up_templates
@@ -98,7 +99,7 @@ def create_app(config: Config, database: Database) -> Portal:
     Raises ``ConfigError`` when there is no secret key.
     """
     app = Portal("portal", template_folder=template_dir())
-    app.config.update(_settings(config))
+    app.config.update(_settings(config, set_installation(app, config).keys.ring))
     app.url_map.converters["int"] = RowId
     with app.app_context():
         set_database(database)
@@ -121,10 +122,11 @@ def create_app(config: Config, database: Database) -> Portal:
     return app
 
 
-def _settings(config: Config) -> dict[str, object]:
+def _settings(config: Config, keys: KeyRing) -> dict[str, object]:
     is_secure = urlsplit(config.public_url).scheme == "https"
     return {
-        "SECRET_KEY": load_secret_key(config.secret_key_file),
+        "SECRET_KEY": keys.current,
+        "SECRET_KEY_FALLBACKS": [key for key, _replaced in keys.retired],
         # The signed cookie holds the token of forms and messages for the next page. Who is
         # signed in stands in a cookie of its own (portal.visitors).
         "SESSION_COOKIE_NAME": "__Host-form" if is_secure else "form",

@@ -15,6 +15,7 @@ from core.words import (
     Evidence,
     Flag,
     HeldState,
+    OutgoingState,
     Permission,
     Priority,
     Role,
@@ -72,11 +73,25 @@ _LOOKS: Mapping[type[StrEnum], Mapping[StrEnum, Look]] = {
         Evidence.NEUTRAL: Look("warn", "shield"),
         Evidence.FAILED: Look("bad", "shield-exclamation"),
     },
+    OutgoingState: {
+        OutgoingState.WAITING: Look("warn", "clock"),
+        OutgoingState.SENT: Look("good", "send"),
+        OutgoingState.FAILED: Look("bad", "x-circle"),
+        OutgoingState.BOUNCED: Look("bad", "arrow-return-left"),
+        OutgoingState.CANCELLED: Look("quiet", "slash-circle"),
+        OutgoingState.SUPPRESSED: Look("quiet", "bell-slash"),
+    },
     Flag: {
         Flag.SENDER_NOT_VERIFIED: Look("warn", "shield"),
         Flag.NEW_ADDRESS: Look("warn", "at"),
         Flag.STRANGER: Look("warn", "person-x"),
         Flag.UNREADABLE: Look("warn", "file-earmark-break"),
+        Flag.OTHER_PERSON: Look("info", "people"),
+        Flag.FOREIGN_ADDRESS: Look("warn", "person-exclamation"),
+        Flag.AUTOMATIC: Look("quiet", "robot"),
+        Flag.SENDER_UNCLEAR: Look("bad", "shield-exclamation"),
+        Flag.DELIVERY_REPORT: Look("warn", "envelope-exclamation"),
+        Flag.BURST: Look("warn", "collection"),
     },
 }
 

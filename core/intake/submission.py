@@ -9,23 +9,15 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
-from typing import NamedTuple
 
 from core.intake.incoming import Envelope, Incoming, PortalSubmission
 from core.mail.text import clean_text, one_line
+from core.mail.uploads import Upload
 from core.models import CustomerUser, Ticket, now
 from core.words import Protocol
 
 DOMAIN = "portal.schalter.invalid"  # RFC 2606: never a real host
 _POLICY = SMTP.clone(max_line_length=76)
-
-
-class Upload(NamedTuple):
-    """A file as a browser sent it."""
-
-    filename: str
-    content_type: str
-    content: bytes
 
 
 def new_ticket(
@@ -74,7 +66,8 @@ def _incoming(
     message["Message-ID"] = f"<{nonce}@{DOMAIN}>" if nonce else make_msgid(domain=DOMAIN)
     message.set_content(clean_text(text), cte="base64")
     for upload in uploads:
-        _attach(message, upload)
+        main, sub = upload.media_type
+        message.add_attachment(upload.content, maintype=main, subtype=sub, filename=upload.name)
     envelope = Envelope(
         mail_from=customer_user.email,
         recipients=("portal",),
@@ -83,16 +76,3 @@ def _incoming(
         trusted=True,
     )
     return Incoming(envelope, message.as_bytes(), at, asked)
-
-
-def _attach(message: EmailMessage, upload: Upload) -> None:
-    maintype, _slash, subtype = upload.content_type.partition("/")
-    token = subtype.replace("-", "").replace(".", "").replace("+", "")
-    if maintype in {"message", "multipart"} or not (maintype.isalpha() and token.isalnum()):
-        maintype, subtype = "application", "octet-stream"
-    message.add_attachment(
-        upload.content,
-        maintype=maintype,
-        subtype=subtype,
-        filename=one_line(upload.filename)[:200] or "file",
-    )

@@ -15,6 +15,15 @@ from core.models.audit import AuditEvent
 from core.models.base import MAX_ID, Base, now
 from core.models.mails import Delivery, IntakeSeen, Mail, RawMail
 from core.models.organisation import OrganisationVersion, Queue, QueueAddress, Setting
+from core.models.outgoing import (
+    AccountToken,
+    AutoResponseText,
+    BouncingAddress,
+    OutgoingMail,
+    PasswordRequest,
+    ReplyTemplate,
+    TicketMute,
+)
 from core.models.sessions import SignInThrottle, WebSession
 from core.models.tickets import (
     Article,
@@ -28,10 +37,13 @@ from core.models.tickets import (
 
 __all__ = [
     "MAX_ID",
+    "AccountToken",
     "Article",
     "Attachment",
     "AuditEvent",
+    "AutoResponseText",
     "Base",
+    "BouncingAddress",
     "Customer",
     "CustomerDomain",
     "CustomerGroup",
@@ -43,15 +55,19 @@ __all__ = [
     "IntakeSeen",
     "Mail",
     "OrganisationVersion",
+    "OutgoingMail",
+    "PasswordRequest",
     "Queue",
     "QueueAddress",
     "RawMail",
+    "ReplyTemplate",
     "Setting",
     "SignInThrottle",
     "Staff",
     "StaffGroup",
     "Ticket",
     "TicketLink",
+    "TicketMute",
     "TicketSeen",
     "WebSession",
     "now",

@@ -29,6 +29,7 @@ class Queue(Base):
     strangers: Mapped[StrangersRule] = mapped_column(
         word(StrangersRule), default=StrangersRule.HOLD
     )
+    signature: Mapped[str] = mapped_column(default="")  # below what staff write
     valid: Mapped[bool] = mapped_column(default=True)
     version: Mapped[int] = mapped_column(default=1)
 

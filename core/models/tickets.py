@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.ids import PUBLIC_ID_LENGTH
 from core.models.accounts import Customer, CustomerUser, Staff
 from core.models.base import Base, word
-from core.models.mails import Mail
+from core.models.mails import Mail, RawMail
 from core.models.organisation import Queue
 from core.words import Author, Flag, Priority, Protocol, TicketState
 
@@ -35,6 +35,7 @@ class Ticket(Base):
     changed_at: Mapped[datetime]
     waiting_since: Mapped[datetime | None]  # oldest customer article without an answer
     closed_at: Mapped[datetime | None]
+    merged_into_id: Mapped[int | None] = mapped_column(ForeignKey("tickets.id"))
     version: Mapped[int] = mapped_column(default=1)
 
     queue: Mapped[Queue] = relationship()
@@ -49,6 +50,12 @@ class Ticket(Base):
         Index("ix_tickets_queue_state_changed", "queue_id", "state", "changed_at", "id"),
         Index("ix_tickets_customer_user_changed", "customer_user_id", "changed_at", "id"),
         Index("ix_tickets_customer_changed", "customer_id", "changed_at", "id"),
+        Index(
+            "ix_tickets_merged_into",
+            "merged_into_id",
+            sqlite_where=text("merged_into_id IS NOT NULL"),
+            postgresql_where=text("merged_into_id IS NOT NULL"),
+        ),
     )
 
     @property
@@ -75,12 +82,15 @@ class Article(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id"))
     mail_id: Mapped[int | None] = mapped_column(ForeignKey("mails.id"))
+    raw_id: Mapped[int | None] = mapped_column(ForeignKey("raw_mails.id"))  # of what staff wrote
     author: Mapped[Author] = mapped_column(word(Author))
     channel: Mapped[Protocol | None] = mapped_column(word(Protocol))  # None: written by staff
     customer_user_id: Mapped[int | None] = mapped_column(ForeignKey("customer_users.id"))
     staff_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))
     from_address: Mapped[str] = mapped_column(String(320), default="")
     from_name: Mapped[str] = mapped_column(String(500), default="")
+    sent_to: Mapped[str] = mapped_column(String(2000), default="")  # addresses, of what staff sent
+    sent_cc: Mapped[str] = mapped_column(String(2000), default="")
     subject: Mapped[str] = mapped_column(String(500), default="")
     text: Mapped[str]
     has_html: Mapped[bool] = mapped_column(default=False)
@@ -90,6 +100,7 @@ class Article(Base):
 
     ticket: Mapped[Ticket] = relationship(back_populates="articles")
     mail: Mapped[Mail | None] = relationship()
+    raw: Mapped[RawMail | None] = relationship()
     staff: Mapped[Staff | None] = relationship()
     attachments: Mapped[list["Attachment"]] = relationship(
         back_populates="article", order_by="Attachment.id"

@@ -83,6 +83,16 @@ class SettingsForm(EditForm):
     sender_policy = RadioField(_l("Trust in senders"))
     number_headers = LinesField(_l("Header fields with a Kunden#"))
     number_labels = LinesField(_l("Words before a Kunden#"))
+    sender_address = text(_l("Sender of mail that belongs to no queue"))
+    auto_responses_per_address = IntegerField(
+        _l("Automatic answers to one address a day"), [InputRequired(REQUIRED)]
+    )
+    auto_responses_per_hour = IntegerField(
+        _l("Automatic answers an hour, in all"), [InputRequired(REQUIRED)]
+    )
+    burst_tickets = IntegerField(
+        _l("Tickets of one account in ten minutes"), [InputRequired(REQUIRED)]
+    )
     upload_max_files = IntegerField(_l("Files in a message"), [InputRequired(REQUIRED)])
     upload_max_bytes = MegabytesField(_l("Size of all files of a message"), [Starred()])
     session_idle_minutes = IntegerField(_l("Session ends when idle for"), [InputRequired(REQUIRED)])

@@ -18,8 +18,8 @@ from core.i18n import ngettext
 from core.intake.incoming import Incoming, RecipientReceipt
 from core.intake.pipeline import take_in_prepared
 from core.intake.prepare import prepare
-from core.intake.submission import Upload
 from core.mail.message import MAX_TEXT
+from core.mail.uploads import Upload
 from core.words import DecisionKind
 from portal.database import writing
 from portal.formats import file_size

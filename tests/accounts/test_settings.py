@@ -26,6 +26,10 @@ EVERYTHING: Mapping[str, object] = {
     "number_labels": ["Kunde Nr."],
     "upload_max_files": 3,
     "upload_max_bytes": 1000,
+    "sender_address": "service@example.org",
+    "auto_responses_per_address": 3,
+    "auto_responses_per_hour": 50,
+    "burst_tickets": 5,
     "session_idle_minutes": 60,
     "session_hours": 24,
 }

@@ -10,6 +10,7 @@ from core.db import Database
 from core.intake import pipeline, submission
 from core.intake.incoming import Incoming, Receipt
 from core.intake.pipeline import take_in
+from core.mail.uploads import Upload
 from core.models import (
     Article,
     Attachment,
@@ -230,7 +231,7 @@ def test_a_portal_ticket_goes_the_same_way(database: Database) -> None:
     firm = a_firm(database)
     with database.write() as session:
         anna = session.get_one(CustomerUser, firm.customer_users["anna"])
-        files = [submission.Upload("Ürgent.pdf", "application/pdf", b"%PDF")]
+        files = [Upload("Ürgent.pdf", "application/pdf", b"%PDF")]
         asked = [
             submission.new_ticket(anna, firm.queues["Technik"], "Hallo", "Text", files, "nonce"),
             submission.new_ticket(anna, firm.queues["Technik"], "Hallo", "Text", files, "nonce"),

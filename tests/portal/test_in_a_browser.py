@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import delete
 
-from core.intake.submission import Upload
+from core.mail.uploads import Upload
 from core.models import WebSession
 from core.words import FollowUp, TicketState
 from tests.support.browser import (

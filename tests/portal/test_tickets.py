@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from core.intake.submission import Upload
+from core.mail.uploads import Upload
 from core.models import Article, Attachment, Queue, Ticket
 from core.words import FollowUp, Permission, TicketState, Validity
 from portal.customers import new_ticket as new_ticket_page

@@ -33,7 +33,7 @@ from core.db import Database
 from core.intake import submission
 from core.intake.incoming import Envelope, Incoming
 from core.intake.pipeline import take_in
-from core.intake.submission import Upload
+from core.mail.uploads import Upload
 from core.models import (
     Article,
     Customer,

@@ -35,6 +35,10 @@ def test_every_setting_can_be_changed(pages: RunningPortal, ada: Admin) -> None:
         upload_max_bytes="2,5",
         session_idle_minutes="10",
         session_hours="8",
+        sender_address="service@example.org",
+        auto_responses_per_address="3",
+        auto_responses_per_hour="50",
+        burst_tickets="5",
     )
     assert answer.status_code == 303
     assert settings_of(pages) == Settings(
@@ -51,6 +55,10 @@ def test_every_setting_can_be_changed(pages: RunningPortal, ada: Admin) -> None:
         upload_max_bytes=2_500_000,
         session_idle_minutes=10,
         session_hours=8,
+        sender_address="service@example.org",
+        auto_responses_per_address=3,
+        auto_responses_per_hour=50,
+        burst_tickets=5,
     )
     shown = ada.form(PATH)
     assert shown.value("upload_max_bytes") == "2.5"

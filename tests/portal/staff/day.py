@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from core.accounts.sessions import start_session
 from core.audit import staff_actor
-from core.intake.submission import Upload
+from core.mail.uploads import Upload
 from core.models import (
     Article,
     Delivery,

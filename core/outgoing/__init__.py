@@ -1,0 +1,1 @@
+"""What goes out: composing, the outbox, sending through the firm's relay, bounces."""
