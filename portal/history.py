@@ -117,6 +117,7 @@ FIELDS: Mapping[str, str] = {
     "burst_tickets": N_("Tickets of one account in ten minutes"),
     "session_idle_minutes": N_("Session ends when idle for"),
     "share_address": N_("Share addresses"),
+    "signature": N_("Signature"),
     "state": N_("State"),
     "strangers": N_("Mail of unknown senders"),
     "street": N_("Street"),

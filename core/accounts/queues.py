@@ -30,7 +30,7 @@ class QueueValues:
     """What can be entered for a queue; ``group`` and ``fallback_queue`` are names.
 
     The group has no default, so that nothing is open by accident. ``purpose`` is shown to
-    customers, ``comment`` to admins.
+    customers, ``comment`` to admins. The ``signature`` stands below what staff write.
     """
 
     name: str
@@ -42,10 +42,21 @@ class QueueValues:
     forbidden: ForbiddenRule = ForbiddenRule.HOLD
     fallback_queue: str = ""
     strangers: StrangersRule = StrangersRule.HOLD
+    signature: str = ""
     valid: bool = True
 
 
-_PLAIN_FIELDS = ("name", "purpose", "comment", "follow_up", "forbidden", "strangers", "valid")
+_PLAIN_FIELDS = (
+    "name",
+    "purpose",
+    "comment",
+    "follow_up",
+    "forbidden",
+    "strangers",
+    "signature",
+    "valid",
+)
+_LONG_FIELDS = ("comment", "signature")
 
 
 def queue_values(queue: Queue) -> QueueValues:
@@ -71,7 +82,7 @@ def save_queue(
     """
     check_version(session, current, version)
     problems = Problems()
-    values = clean_texts(values, Queue, problems, required=("name", "group"), long=("comment",))
+    values = clean_texts(values, Queue, problems, required=("name", "group"), long=_LONG_FIELDS)
     with problems.gathered():
         _check_name(session, values.name, current)
     group: Group | None = None

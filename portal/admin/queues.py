@@ -44,6 +44,7 @@ class QueueForm(EditForm):
     )
     fallback_queue = SelectField(_l("Queue to fall back to"))
     strangers = RadioField(_l("Mail of unknown senders"), default=StrangersRule.HOLD)
+    signature = long_text(_l("Signature"))
     comment = long_text(_l("Comment"))
     valid = ValidField(_l("Valid"))
 
@@ -65,6 +66,7 @@ class QueueForm(EditForm):
             group=self.group.data,
             addresses=self.addresses.data or (),
             purpose=self.purpose.data,
+            signature=self.signature.data,
             comment=self.comment.data,
             follow_up=FollowUp(self.follow_up.data),
             forbidden=ForbiddenRule(self.forbidden.data),

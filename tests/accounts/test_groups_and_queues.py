@@ -147,6 +147,7 @@ def test_every_field_of_a_queue_is_stored_and_read_back(database: Database) -> N
         forbidden=ForbiddenRule.FALLBACK,
         fallback_queue="Support",
         strangers=StrangersRule.ACCEPT,
+        signature="Mit freundlichen Grüßen\n{staff_name}\n{organisation}",
         valid=False,
     )
     save(database, SUPPORT, everything)

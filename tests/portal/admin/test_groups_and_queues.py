@@ -112,9 +112,11 @@ def test_a_queue_is_created_with_everything(pages: RunningPortal, ada: Admin) ->
         fallback_queue="Vertrieb",
         strangers="reject",
         follow_up="new-ticket",
+        signature="Viele Grüße\r\n{staff_name}",
     )
     assert answer.status_code == 303
     queue = queue_named(pages, "Lager")
+    assert queue.signature == "Viele Grüße\n{staff_name}"
     assert [row.address for row in queue.addresses] == ["lager@example.org", "versand@example.org"]
     assert (queue.forbidden, queue.strangers) == (ForbiddenRule.FALLBACK, StrangersRule.REJECT)
     assert events(pages, "queue") == ["created"]
