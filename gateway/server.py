@@ -9,6 +9,7 @@ from core.config import UNIX, Config
 from core.db import Database
 from core.errors import ConfigError
 from core.intake.writer import IntakeWriter
+from core.secret_key import Keys
 from gateway.connections import Client, Connections
 from gateway.disk import DiskGuard, FreeBytes, free_bytes
 from gateway.intake import Intake
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 class Gateway:
     """The listeners of one process with all they need. Belongs to one event loop.
 
-    ``free_space`` tells how many bytes are free in a folder.
+    ``free_space`` tells how many bytes are free in a folder. Raises ``ConfigError`` without the
+    key file: an answer to our mail could not be told from a forged one.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class Gateway:
     ) -> None:
         self._smtp = config.smtp
         self._limits = limits or Limits()
-        self._writer = IntakeWriter(database)
+        self._writer = IntakeWriter(database, Keys(config.secret_key_file))
         folder = database.file.absolute().parent if database.file else None
         self._service = Service(
             hostname=config.smtp.hostname,

@@ -28,6 +28,7 @@ from core.intake.prepare import Prepared, prepare
 from core.intake.writer import MAX_BATCH_BYTES, MAX_BATCH_MAILS
 from core.mail.addresses import is_valid_envelope_address
 from core.models import now, ticket_number
+from core.secret_key import Keys
 from core.words import DecisionKind, Protocol
 
 # sysexits.h, which mail servers understand
@@ -149,10 +150,11 @@ def command(
     done: list[Delivered] = []
     failure: Failure | None = None
     try:
+        keys = Keys(console.config.secret_key_file)
         with console.database() as database, _progress(sources) as advance:
             limit = console.config.smtp.max_message_bytes
             messages = _messages(sources, limit, mbox=mbox)
-            for delivered in _deliver(database, envelope, messages):
+            for delivered in _deliver(database, keys, envelope, messages):
                 done.append(delivered)
                 advance(delivered.size)
     except Exception as error:  # noqa: BLE001 - whatever it is: the mail must be kept and come again
@@ -185,16 +187,17 @@ def _messages(sources: Sequence[str], limit: int, *, mbox: bool) -> Iterator[Fou
 
 
 def _deliver(
-    database: Database, envelope: Envelope, messages: Iterator[FoundMessage]
+    database: Database, keys: Keys, envelope: Envelope, messages: Iterator[FoundMessage]
 ) -> Iterator[Delivered]:
     """Take messages in, in batches like those of the gateway; give each with its receipt."""
+    believed = keys.ring.believed(now().date())
     batch: list[tuple[FoundMessage, Prepared]] = []
     size = 0
     for found in messages:
         if found.raw is None:
             yield _too_big(found, envelope)
             continue
-        batch.append((found, prepare(Incoming(envelope, found.raw, now()))))
+        batch.append((found, prepare(Incoming(envelope, found.raw, now()), believed)))
         size += len(found.raw)
         if len(batch) >= MAX_BATCH_MAILS or size >= MAX_BATCH_BYTES:
             yield from _take_in(database, batch)

@@ -14,6 +14,7 @@ from core.cli.output import json_option, print_json, printable, printable_lines,
 from core.intake.explain import explain
 from core.intake.incoming import Envelope, Incoming
 from core.models import now
+from core.secret_key import Keys
 from core.words import Protocol
 
 TEXT_LINES = 12
@@ -60,8 +61,9 @@ def command(
         and any(peer in network for network in console.config.smtp.relay_networks),
     )
     raw = _read(file, console.config.smtp.max_message_bytes)
+    keys = Keys(console.config.secret_key_file).ring.believed(now().date())
     with console.database() as database, database.read() as session:
-        explanation = explain(session, Incoming(envelope, raw, now()))
+        explanation = explain(session, Incoming(envelope, raw, now()), keys)
     if as_json:
         print_json(explanation)
     else:

@@ -12,7 +12,8 @@ from core.words import DecisionKind, Flag
 class OpenTicket:
     """Open a ticket in a queue; the customer is the one that the facts matched.
 
-    ``linked_to`` is a closed ticket that this one continues.
+    ``linked_to`` is a ticket that this one continues, or may belong to. ``burst`` makes it the
+    ticket that gathers what its account goes on to send.
     """
 
     kind: ClassVar[DecisionKind] = DecisionKind.OPEN_TICKET
@@ -21,17 +22,25 @@ class OpenTicket:
     queue_id: int
     flag: Flag | None = None
     linked_to: int | None = None
+    burst: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AppendArticle:
-    """Add an article to a ticket of the sender's."""
+    """Add an article to a ticket, for its customer to see or (``visible`` False) for staff only.
+
+    ``answers`` says that the customer has answered: a ticket that waited for that is open again.
+    ``reopen`` opens a closed one. Without either, the ticket's state stays what it is.
+    """
 
     kind: ClassVar[DecisionKind] = DecisionKind.APPEND_ARTICLE
 
     reason: str
     ticket_id: int
     queue_id: int
+    visible: bool = True
+    flag: Flag | None = None
+    answers: bool = True
     reopen: bool = False
     close: bool = False
 
@@ -47,6 +56,16 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Discard:
+    """Keep the mail's bytes and do nothing: a report about a mail that belongs to no ticket."""
+
+    kind: ClassVar[DecisionKind] = DecisionKind.DISCARD
+
+    reason: str
+    queue_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """Refuse the mail for this recipient with a permanent reply."""
 
@@ -57,10 +76,10 @@ class Reject:
     queue_id: int | None = None
 
 
-Outcome = OpenTicket | AppendArticle | Hold | Reject
+Outcome = OpenTicket | AppendArticle | Hold | Discard | Reject
 
 # What a rule can answer; the contract has more words than there are rules for.
-FATES = (OpenTicket.kind, AppendArticle.kind, Hold.kind, Reject.kind)
+FATES = (OpenTicket.kind, AppendArticle.kind, Hold.kind, Discard.kind, Reject.kind)
 
 
 def reply_to(outcome: Outcome, reference: str) -> Reply:

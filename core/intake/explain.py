@@ -1,5 +1,6 @@
 """The whole decision about a message, without recording anything."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -15,13 +16,13 @@ from core.models import ticket_number
 from core.organisation import load_organisation
 
 
-def explain(session: Session, incoming: Incoming) -> dict[str, Any]:
+def explain(session: Session, incoming: Incoming, keys: Sequence[bytes] = ()) -> dict[str, Any]:
     """Return what ``take_in`` would decide now, in the shape of ``schalter explain --json``.
 
-    ``session`` may be a reading one. Redeliveries are not looked for: the question is what the
-    rules say.
+    ``session`` may be a reading one, ``keys`` are those whose tokens are believed. Redeliveries
+    are not looked for: the question is what the rules say.
     """
-    prepared = prepare(incoming)
+    prepared = prepare(incoming, keys)
     facts = gather(session, load_organisation(session), [prepared])[0]
     decisions = [decide(part) for part in facts]
     return {

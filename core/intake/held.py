@@ -63,7 +63,7 @@ def release(
     queue = organisation.queues.get(queue_id)
     if queue is None or not queue.valid or not _may_work(session, staff, queue_id):
         raise Forbidden(_("You may not file mail in this queue."))
-    prepared = prepare(original(delivery), delivery.mail.reference)
+    prepared = prepare(original(delivery), reference=delivery.mail.reference)
     choice = StaffChoice(queue_id, customer_user_id)
     facts = gather_release(session, organisation, prepared, choice)
     decision = decide(facts)

@@ -25,6 +25,7 @@ from core.intake.record import record
 from core.intake.rows import Part
 from core.intake.rules import decide
 from core.mail.message import unreadable
+from core.mail.threads import NO_THREAD
 from core.models import Delivery, IntakeSeen, Mail, Ticket
 from core.organisation import Organisation, load_organisation
 from core.words import Evidence
@@ -34,13 +35,15 @@ log = logging.getLogger(__name__)
 _REPLY_PARTS = re.compile(r"(\d{3}) (\S+) (.*)", re.DOTALL)
 
 
-def take_in(session: Session, incoming: Sequence[Incoming]) -> list[Receipt]:
+def take_in(
+    session: Session, incoming: Sequence[Incoming], keys: Sequence[bytes] = ()
+) -> list[Receipt]:
     """Take messages in, in the caller's writing transaction; return a receipt for each.
 
-    Nothing is promised until that transaction is committed. Raises what the database raises when
-    it cannot be written.
+    ``keys`` are those whose tokens are believed. Nothing is promised until that transaction is
+    committed. Raises what the database raises when it cannot be written.
     """
-    return take_in_prepared(session, [prepare(message) for message in incoming])
+    return take_in_prepared(session, [prepare(message, keys) for message in incoming])
 
 
 def take_in_prepared(session: Session, batch: Sequence[Prepared]) -> list[Receipt]:
@@ -211,7 +214,9 @@ def _receipt(prepared: Prepared, results: Sequence[Part | _Earlier]) -> Receipt:
 
 def _hold_as_it_is(session: Session, organisation: Organisation, prepared: Prepared) -> Receipt:
     """Hold a message for every recipient without looking at what is in it."""
-    bare = replace(prepared, message=unreadable(prepared.incoming.raw), from_key="")
+    bare = replace(
+        prepared, message=unreadable(prepared.incoming.raw), from_key="", thread=NO_THREAD
+    )
     because = N_("The mail could not be handled; its bytes are kept as they came.")
     parts: list[Part] = []
     for recipient in prepared.incoming.envelope.recipients:

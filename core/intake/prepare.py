@@ -1,27 +1,39 @@
 """What is done for a message before the transaction: parsing, and its key for redeliveries."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.ids import new_public_id
 from core.intake.incoming import Incoming
 from core.mail.addresses import address_key
 from core.mail.message import Message, content_digest, parse
+from core.mail.threads import NO_THREAD, Thread, read_thread
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A message parsed once; ``from_key`` is the key of its one From mailbox or ""."""
+    """A message parsed once.
+
+    ``from_key`` is the key of its one From mailbox or "", ``thread`` what it says about the ticket
+    that it belongs to.
+    """
 
     incoming: Incoming
     message: Message
     digest: bytes
     from_key: str
     reference: str
+    thread: Thread
 
 
-def prepare(incoming: Incoming, reference: str | None = None) -> Prepared:
-    """Parse a message, outside any transaction: nobody waits for a lock meanwhile."""
+def prepare(
+    incoming: Incoming, keys: Sequence[bytes] = (), *, reference: str | None = None
+) -> Prepared:
+    """Parse a message, outside any transaction: nobody waits for a lock meanwhile.
+
+    ``keys`` are those whose tokens are believed; without any, none is found.
+    """
     message = parse(incoming.raw)
     return Prepared(
         incoming=incoming,
@@ -29,6 +41,9 @@ def prepare(incoming: Incoming, reference: str | None = None) -> Prepared:
         digest=_digest(incoming, message),
         from_key=address_key(message.from_.address or "") or "",
         reference=reference or new_public_id(),
+        thread=NO_THREAD
+        if incoming.portal is not None
+        else read_thread(message, incoming.envelope.recipients, keys),
     )
 
 

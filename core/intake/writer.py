@@ -13,7 +13,9 @@ from threading import Thread
 from core.db import Database
 from core.intake.incoming import Incoming, Receipt
 from core.intake.pipeline import take_in_prepared
-from core.intake.prepare import Prepared, prepare
+from core.intake.prepare import prepare
+from core.models import now
+from core.secret_key import Keys
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +24,14 @@ MAX_BATCH_BYTES = 16 * 1024 * 1024  # bounds the memory and the length of a tran
 
 
 class IntakeWriter:
-    """The one writer of a process. Make it, ``start()`` it, ``submit()`` from any thread."""
+    """The one writer of a process. Make it, ``start()`` it, ``submit()`` from any thread.
 
-    def __init__(self, database: Database) -> None:
+    ``keys`` are those of the installation: they tell which mails answer ours.
+    """
+
+    def __init__(self, database: Database, keys: Keys) -> None:
         self._database = database
+        self._keys = keys
         self._waiting: SimpleQueue[tuple[Incoming, Future[Receipt]] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="intake-writer", daemon=True)
 
@@ -73,7 +79,8 @@ class IntakeWriter:
 
     def _take_in(self, batch: list[tuple[Incoming, Future[Receipt]]]) -> None:
         try:
-            prepared: list[Prepared] = [prepare(incoming) for incoming, _future in batch]
+            keys = self._keys.ring.believed(now().date())
+            prepared = [prepare(incoming, keys) for incoming, _future in batch]
             with self._database.write() as session:
                 receipts = take_in_prepared(session, prepared)
         except Exception as error:  # noqa: BLE001 - every future gets an answer: the edge says 451

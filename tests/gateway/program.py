@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.secret_key import ensure_secret_key
 from tests.gateway.running import HOSTNAME
 from tests.support.processes import RunningProcess, run_process
 
@@ -17,7 +18,9 @@ def gateway_program(
     config = folder / "schalter.toml"
     keys = {"listen": f'"127.0.0.1:{port}"', "hostname": f'"{HOSTNAME}"', **smtp}
     lines = "".join(f"{key} = {value}\n" for key, value in keys.items())
-    config.write_text(f'[database]\nurl = "{url}"\n[smtp]\n{lines}')
+    key = folder / "secret.key"
+    ensure_secret_key(str(key))
+    config.write_text(f'secret_key_file = "{key}"\n[database]\nurl = "{url}"\n[smtp]\n{lines}')
     env = {"SCHALTER_CONFIG": str(config)}
     with run_process(*wrapper, sys.executable, "-m", "gateway", env=env) as process:
         yield process

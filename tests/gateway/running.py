@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from core.config import Config, SmtpSection
 from core.db import Database
 from core.models import Delivery, RawMail, Ticket
+from core.secret_key import ensure_secret_key
 from gateway.limits import Limits
 from gateway.server import Gateway
 from tests.gateway.transcripts import Address, Conversation, conversation
@@ -125,7 +126,9 @@ def running_gateway(
         "hostname": HOSTNAME,
         **smtp,
     }
-    config = Config(smtp=SmtpSection(**section), secret_key_file=str(folder / "secret.key"))
+    key = str(folder / "secret.key")
+    ensure_secret_key(key)
+    config = Config(smtp=SmtpSection(**section), secret_key_file=key)
     space = {} if free_space is None else {"free_space": free_space}
     loop = uvloop.new_event_loop()
     thread = Thread(target=loop.run_forever)
