@@ -20,6 +20,7 @@ from portal.customers.posting import MessageForm, post, text_field
 from portal.database import reading
 from portal.forms import REQUIRED, choices
 from portal.limits import POST, limiter
+from portal.uploads import uploads_of
 from portal.visitors import organisation, peer, the_viewer
 
 MAX_SUBJECT = 200  # characters that somebody may type; a mail may have more
@@ -76,7 +77,7 @@ def show() -> Response | str:
                 form.queue.data,
                 form.subject.data,
                 form.text.data,
-                form.uploads(),
+                uploads_of(form.files),
                 nonce=form.message_nonce(str(form.queue.data), form.subject.data),
                 peer=peer(),
             )

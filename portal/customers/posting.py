@@ -7,24 +7,19 @@ import hashlib
 import re
 import secrets
 
-from werkzeug.datastructures import FileStorage
 from wtforms import HiddenField, MultipleFileField, TextAreaField
 from wtforms.validators import InputRequired
 
 from core.errors import Forbidden, Invalid
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
-from core.i18n import ngettext
 from core.intake.incoming import Incoming, RecipientReceipt
 from core.intake.pipeline import take_in_prepared
 from core.intake.prepare import prepare
 from core.mail.message import MAX_TEXT
-from core.mail.uploads import Upload
 from core.words import DecisionKind
 from portal.database import writing
-from portal.formats import file_size
 from portal.forms import REQUIRED, Form, uploaded
-from portal.visitors import organisation
 
 NONCE_BYTES = 16
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -45,18 +40,6 @@ class MessageForm(Form):
     def prepare_nonce(self) -> None:
         """Give a form that is shown a nonce, and replace one that is not ours."""
         self.nonce.data = self._own_nonce()
-
-    def uploads(self) -> list[Upload]:
-        """Return the files that came. Raises ``Invalid`` beyond the limits of the settings."""
-        limits = organisation().settings
-        files = uploaded(self.files)
-        if len(files) > limits.upload_max_files:
-            raise Invalid("files", files_allowed(limits.upload_max_files))
-        found = [_upload(file) for file in files]
-        if sum(len(upload.content) for upload in found) > limits.upload_max_bytes:
-            limit = file_size(limits.upload_max_bytes)
-            raise Invalid("files", _("All files together may have %(limit)s.", limit=limit))
-        return found
 
     def check_text(self) -> None:
         """Raise ``Invalid`` for a text that intake would cut off."""
@@ -79,13 +62,6 @@ class MessageForm(Form):
         return given if _NONCE.fullmatch(given) else secrets.token_urlsafe(NONCE_BYTES)
 
 
-def files_allowed(limit: int) -> str:
-    """Return how many files a message may have, as a sentence."""
-    if limit == 0:
-        return _("No files can be sent.")
-    return ngettext("At most %(num)d file.", "At most %(num)d files.", limit)
-
-
 def post(incoming: Incoming) -> RecipientReceipt:
     """Take a message in, in the writing transaction of this request; return what became of it.
 
@@ -103,7 +79,3 @@ def _refusal(reason: str) -> str:
     if reason == "ticket-closed":
         return _("This ticket is closed and takes no more replies. Please write a new ticket.")
     return _("Your account may no longer write there. Nothing was sent.")
-
-
-def _upload(file: FileStorage) -> Upload:
-    return Upload(file.filename or "", file.content_type or "", file.read())

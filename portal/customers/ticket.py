@@ -33,6 +33,7 @@ from portal.database import note_down, reading, writing
 from portal.files import file_response, frame_response
 from portal.limits import POST, limiter
 from portal.parameters import id_of_request
+from portal.uploads import uploads_of
 from portal.visitors import organisation, peer, the_viewer
 
 area = Area("ticket", __name__, Audience.CUSTOMER, "/tickets/<public_id>")
@@ -73,7 +74,7 @@ def reply(public_id: str) -> Response:
                 the_viewer().customer_user_in(reading()),
                 ticket,
                 form.text.data,
-                form.uploads(),
+                uploads_of(form.files),
                 close=form.close.data,
                 nonce=form.message_nonce(public_id),
                 peer=peer(),
