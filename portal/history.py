@@ -43,6 +43,7 @@ OBJECT_KINDS: Mapping[str, str] = {
     "staff": N_("Staff account"),
     "ticket": N_("Ticket"),
     "held-mail": N_("Held mail"),
+    "mail-address": N_("Mail address"),
 }
 ACTIONS: Mapping[str, str] = {
     "created": N_("created"),
@@ -61,6 +62,8 @@ ACTIONS: Mapping[str, str] = {
     "assigned": N_("assigned"),
     "linked": N_("linked"),
     "unlinked": N_("link removed"),
+    "came-back": N_("mail came back"),
+    "bounces-cleared": N_("returned mails cleared"),
 }
 ACTOR_KINDS: Mapping[ActorKind, str] = {
     ActorKind.STAFF: N_("Staff"),
@@ -70,6 +73,7 @@ ACTOR_KINDS: Mapping[ActorKind, str] = {
 }
 FIELDS: Mapping[str, str] = {
     "addresses": N_("Mail addresses"),
+    "bounces": N_("Returned mails"),
     "city": N_("City"),
     "comment": N_("Comment"),
     "country": N_("Country"),
@@ -107,6 +111,7 @@ FIELDS: Mapping[str, str] = {
     "purpose": N_("Purpose"),
     "queue_id": N_("Queue"),
     "reason": N_("Reason"),
+    "recipient": N_("Recipient"),
     "role": N_("Role"),
     "sees_customer_tickets": N_("Sees all tickets of the customer"),
     "sender_policy": N_("Trust in senders"),
