@@ -4,7 +4,7 @@ A save function gathers every problem before it changes anything, so a form can 
 at once and a refused save leaves nothing behind.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar
@@ -19,13 +19,20 @@ from core.audit import Actor
 from core.errors import Holder, Invalid, InvalidFields, Stale
 from core.i18n import gettext as _
 from core.mail.text import clean_text, one_line
-from core.models import Base, Customer, CustomerUser, Group, Queue, Staff
+from core.models import Base, Customer, CustomerUser, Group, Queue, ReplyTemplate, Staff
 from core.text import exact, fold
 
 MAX_LONG_TEXT = 10_000  # characters of a comment or reason; the columns have no limit of their own
 
 Values = TypeVar("Values", bound=Any)  # a frozen dataclass
-Versioned = Customer | CustomerUser | Group | Queue | Staff  # rows that count their changes
+Versioned = Customer | CustomerUser | Group | Queue | ReplyTemplate | Staff  # they count changes
+Named = Group | Queue | ReplyTemplate
+
+_KINDS: Mapping[type[Named], str] = {
+    Group: "group",
+    Queue: "queue",
+    ReplyTemplate: "reply-template",
+}  # as the audit log calls them
 
 
 class Problems:
@@ -87,12 +94,12 @@ def clean_texts(
 
 
 def holder_of_name(
-    session: Session, model: type[Group] | type[Queue], name: str, current: Group | Queue | None
+    session: Session, model: type[Named], name: str, current: Named | None
 ) -> Holder | None:
-    """Return the other group or queue whose name differs only by case or accents, if any."""
+    """Return the other thing of a kind whose name differs only by case or accents, if any."""
     for object_id, taken in session.execute(select(model.id, model.name)):
         if fold(taken) == fold(name) and (current is None or object_id != current.id):
-            return Holder("group" if model is Group else "queue", object_id, taken)
+            return Holder(_KINDS[model], object_id, taken)
     return None
 
 

@@ -1,13 +1,12 @@
-"""What is done with a ticket besides writing to it: changes, notes, links; closing by a customer.
+"""What is done with a ticket besides writing to it: changes and links; closing by a customer.
 
 Each change is written to the audit log beside it. Staff change tickets in queues that they may
 work; whoever saves over somebody else's change gets ``Stale``.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session, joinedload
 
 from core import audit
@@ -15,23 +14,14 @@ from core.accounts.consequences import hidden_by_move
 from core.accounts.permissions import Access, customer_user_access, is_valid_account
 from core.accounts.staff import StaffQueues, staff_queue_ids
 from core.audit import Actor
-from core.errors import Forbidden, Invalid, NotFound, Stale
+from core.errors import Forbidden, Invalid, NotFound
 from core.i18n import gettext as _
-from core.mail.text import clean_text
-from core.models import (
-    Article,
-    CustomerUser,
-    Staff,
-    Ticket,
-    TicketLink,
-    now,
-)
+from core.models import CustomerUser, Staff, Ticket, TicketLink
 from core.organisation import Organisation, load_organisation
-from core.tickets.search import index_articles
-from core.tickets.view import Reader, readable_tickets, ticket_with_number
-from core.words import Author, Flag, Priority, TicketState
+from core.tickets.changing import locked_ticket, record_change, set_state, workable_ticket
+from core.tickets.view import ticket_with_number
+from core.words import Flag, Priority, TicketState
 
-MAX_NOTE = 64 * 1024  # characters
 # What is said of a sender whom nobody knows; it is settled when staff say whose ticket it is.
 _OF_UNKNOWN_SENDERS = frozenset({Flag.STRANGER, Flag.NEW_ADDRESS})
 
@@ -72,7 +62,7 @@ def change_ticket(
     """
     organisation = load_organisation(session, lock=True)
     queues = staff_queue_ids(session, organisation, staff)
-    ticket = _workable(session, queues, public_id, version)
+    ticket = workable_ticket(session, queues, public_id, version)
     before = ticket_values(ticket)
     if wanted == before:
         return ticket
@@ -80,51 +70,17 @@ def change_ticket(
     _check_owner(session, organisation, before, wanted)
     ticket.queue_id, ticket.owner_id = wanted.queue_id, wanted.owner_id
     ticket.priority = wanted.priority
-    _set_state(ticket, wanted.state)
+    set_state(ticket, wanted.state)
     old, new = audit.differences(
         _with_names(session, organisation, before), _with_names(session, organisation, wanted)
     )
-    _saved(session, actor, ticket, "changed", old, new)
+    record_change(session, actor, ticket, "changed", old, new)
     return ticket
 
 
 def move_hides(session: Session, ticket: Ticket, queue_id: int) -> bool:
     """Whether the ticket's customer sees it now, and would not in this queue: pages warn then."""
     return hidden_by_move(session, load_organisation(session), ticket, queue_id)
-
-
-def add_note(session: Session, actor: Actor, staff: Staff, public_id: str, text: str) -> Article:
-    """Add an internal note, which customers never see.
-
-    The ticket's last change stays what it was: a customer's list would show that something has
-    happened, and nothing to read. Raises ``NotFound``, ``Forbidden``, and ``Invalid`` for a text
-    that is empty or too long.
-    """
-    note = clean_text(text).strip()
-    if not note:
-        raise Invalid("text", _("Please fill this in."))
-    if len(note) > MAX_NOTE:
-        raise Invalid("text", _("At most %(limit)d characters.", limit=MAX_NOTE))
-    ticket = _workable(session, _queues_of(session, staff), public_id)
-    article = Article(
-        ticket_id=ticket.id,
-        author=Author.STAFF,
-        channel=None,
-        staff_id=staff.id,
-        from_address=staff.email,
-        from_name=staff.name,
-        subject=ticket.subject,
-        text=note,
-        visible=False,
-        created_at=now(),
-    )
-    session.add(article)
-    session.flush()  # index and audit event need the id
-    index_articles(session, [(article.id, article.subject, article.text)])
-    audit.record(
-        session, actor, "noted", "ticket", ticket.id, ticket.subject, None, {"article": article.id}
-    )
-    return article
 
 
 def assign_to_account(
@@ -142,7 +98,7 @@ def assign_to_account(
     """
     organisation = load_organisation(session, lock=True)
     queues = staff_queue_ids(session, organisation, staff)
-    ticket = _workable(session, queues, public_id, version)
+    ticket = workable_ticket(session, queues, public_id, version)
     account = session.get(
         CustomerUser, customer_user_id, options=[joinedload(CustomerUser.customer)]
     )
@@ -161,7 +117,7 @@ def assign_to_account(
     ticket.customer_user_id, ticket.customer_id = account.id, account.customer_id
     if ticket.flag in _OF_UNKNOWN_SENDERS:
         ticket.flag = None
-    _saved(
+    record_change(
         session,
         actor,
         ticket,
@@ -178,7 +134,7 @@ def link(session: Session, actor: Actor, staff: Staff, public_id: str, number: i
     Raises ``NotFound``, ``Forbidden``, and ``Invalid`` for a number that staff cannot read.
     """
     queues = _queues_of(session, staff)
-    ticket = _workable(session, queues, public_id)
+    ticket = workable_ticket(session, queues, public_id)
     other = ticket_with_number(session, queues, number)
     if other is None or other.id == ticket.id:
         raise Invalid("number", _("There is no other ticket with this number."))
@@ -193,7 +149,7 @@ def link(session: Session, actor: Actor, staff: Staff, public_id: str, number: i
 def unlink(session: Session, actor: Actor, staff: Staff, public_id: str, number: int) -> None:
     """Untie two tickets; tickets that are not tied stay so. Raises ``NotFound``, ``Forbidden``."""
     queues = _queues_of(session, staff)
-    ticket = _workable(session, queues, public_id)
+    ticket = workable_ticket(session, queues, public_id)
     other = ticket_with_number(session, queues, number)
     if other is None:
         raise NotFound(_("There is no such ticket."))
@@ -216,43 +172,19 @@ def close_by_customer(session: Session, actor: Actor, access: Access, public_id:
     Raises ``NotFound`` for what they may not see, ``Forbidden`` where they may only read.
     """
     load_organisation(session, lock=True)  # no permission changes until this is committed
-    ticket = _locked(session, access, public_id)
+    ticket = locked_ticket(session, access, public_id)
     if not access.may_reply(ticket):
         raise Forbidden(_("You may read this ticket, but not change it."))
     if ticket.state is TicketState.CLOSED:
         return ticket
     before = {"state": ticket.state}
-    _set_state(ticket, TicketState.CLOSED)
-    _saved(session, actor, ticket, "changed", before, {"state": ticket.state})
+    set_state(ticket, TicketState.CLOSED)
+    record_change(session, actor, ticket, "changed", before, {"state": ticket.state})
     return ticket
 
 
 def _queues_of(session: Session, staff: Staff) -> StaffQueues:
     return staff_queue_ids(session, load_organisation(session), staff)
-
-
-def _locked(session: Session, reader: Reader, public_id: str) -> Ticket:
-    """Return a ticket that nobody else changes until this transaction ends."""
-    ticket = session.scalars(
-        select(Ticket)
-        .where(Ticket.public_id == public_id, readable_tickets(reader))
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one_or_none()
-    if ticket is None:
-        raise NotFound(_("There is no such ticket."))
-    return ticket
-
-
-def _workable(
-    session: Session, queues: StaffQueues, public_id: str, version: int | None = None
-) -> Ticket:
-    ticket = _locked(session, queues, public_id)
-    if ticket.queue_id not in queues.writable:
-        raise Forbidden(_("You may read this ticket, but not change it."))
-    if version is not None and ticket.version != version:
-        raise Stale(_("Somebody else has changed this in the meantime. Nothing was saved."))
-    return ticket
 
 
 def _check_target(
@@ -288,20 +220,6 @@ def _check_owner(
         )
 
 
-def _set_state(ticket: Ticket, state: TicketState) -> None:
-    """Set the state, and with it since when the ticket is closed and its customer waits.
-
-    A ticket that waits for its customer has been answered, by telephone perhaps; one that staff
-    open again has nobody waiting until its customer writes.
-    """
-    if ticket.state is state:
-        return
-    ticket.state = state
-    ticket.closed_at = now() if state is TicketState.CLOSED else None
-    if state in {TicketState.CLOSED, TicketState.WAITING}:
-        ticket.waiting_since = None
-
-
 def _with_names(
     session: Session, organisation: Organisation, values: TicketValues
 ) -> dict[str, object]:
@@ -312,20 +230,3 @@ def _with_names(
         "queue_id": organisation.queues[values.queue_id].name,
         "owner_id": owner.login if owner is not None else None,
     }
-
-
-def _saved(
-    session: Session,
-    actor: Actor,
-    ticket: Ticket,
-    action: str,
-    before: Mapping[str, object],
-    after: Mapping[str, object],
-) -> None:
-    ticket.changed_at = now()
-    ticket.version += 1
-    session.flush()  # a page that shows the ticket next reads the new names
-    session.expire(ticket, ["queue", "owner", "customer", "customer_user"])
-    audit.record(
-        session, actor, action, "ticket", ticket.id, ticket.subject, dict(before), dict(after)
-    )

@@ -17,6 +17,7 @@ from core.i18n import lazy_gettext as _l
 from core.intake.mail_log import shown_steps
 from core.labels import label
 from core.models import Ticket
+from core.tickets.notes import add_note
 from core.tickets.origin import delivery_of_article
 from core.tickets.view import (
     article_original,
@@ -28,7 +29,6 @@ from core.tickets.view import (
 )
 from core.tickets.work import (
     TicketValues,
-    add_note,
     change_ticket,
     link,
     move_hides,

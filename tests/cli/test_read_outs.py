@@ -10,7 +10,7 @@ from core.intake.incoming import Incoming
 from core.intake.pipeline import take_in
 from core.models import Mail, Staff, Ticket
 from core.paging import Page
-from core.tickets.work import add_note
+from core.tickets.notes import add_note
 from tests.cli.conftest import Installation, one_line
 from tests.intake.firm import Firm, a_firm
 from tests.intake.mails import a_mail

@@ -26,11 +26,10 @@ from core.models import (
     TicketLink,
 )
 from core.organisation import load_organisation
+from core.tickets.notes import add_note
 from core.tickets.view import ticket_for_customer
 from core.tickets.work import (
-    MAX_NOTE,
     TicketValues,
-    add_note,
     assign_to_account,
     change_ticket,
     close_by_customer,
@@ -39,6 +38,7 @@ from core.tickets.work import (
     ticket_values,
     unlink,
 )
+from core.tickets.writing import MAX_WRITTEN
 from core.words import Author, Flag, FollowUp, Priority, TicketState, Validity
 from tests.intake.firm import a_firm
 from tests.intake.mails import a_mail
@@ -259,7 +259,7 @@ def test_a_note_is_internal_and_moves_nothing(database: Database, world: World) 
         assert (event.action, event.after) == ("noted", {"article": note.id})
 
 
-@pytest.mark.parametrize("text", ["", "  \n ", "\0", "x" * (MAX_NOTE + 1)])
+@pytest.mark.parametrize("text", ["", "  \n ", "\0", "x" * (MAX_WRITTEN + 1)])
 def test_a_note_that_cannot_be(sqlite_database: Database, text: str) -> None:
     world = a_world(sqlite_database)
     with sqlite_database.write() as session:

@@ -27,7 +27,7 @@ from core.models import (
     Ticket,
 )
 from core.organisation import load_organisation
-from core.tickets.work import add_note
+from core.tickets.notes import add_note
 from core.words import Permission, Role
 from tests.intake.firm import Firm, a_firm
 from tests.intake.mails import a_mail
