@@ -73,8 +73,8 @@ def sign_in(
     entered = one_line(login[:MAX_NAME])
     attempt = _attempt(database, kind, login_key(entered), peer)
     with database.read() as session:
-        found = _find(session, kind, entered)
-        stored = found.password_hash if found is not None and _is_valid(found) else None
+        found = find_account(session, kind, entered)
+        stored = found.password_hash if found is not None and may_sign_in(found) else None
     if not verify_password(password, stored):
         log.info("sign-in refused: %s from %s", kind, peer)  # a login may be a mistyped password
         raise _refusal()
@@ -137,7 +137,11 @@ def _refusal() -> SignInFailed:
     return SignInFailed(_("Login or password is not correct."))
 
 
-def _find(session: Session, kind: AccountKind, entered: str) -> Account | None:
+def find_account(session: Session, kind: AccountKind, entered: str) -> Account | None:
+    """Return the account with this login, else the one that alone has this mail address.
+
+    ``entered`` is one clean line. Whether the account is valid is asked with ``may_sign_in``.
+    """
     key, address = login_key(entered), address_key(entered)
     if kind is AccountKind.CUSTOMER:
         return _customer_user(session, key, address)
@@ -170,14 +174,15 @@ def _staff(session: Session, key: str, address: str | None) -> Staff | None:
     return found[0] if len(found) == 1 else None
 
 
-def _is_valid(account: Account) -> bool:
+def may_sign_in(account: Account) -> bool:
+    """Whether an account is valid today."""
     return account.valid if isinstance(account, Staff) else is_valid_account(account)
 
 
 def _locked(session: Session, found: Account, verified: str) -> Account | None:
     """Return the account as it is now, None if it or its password has changed meanwhile."""
     account = _reread(session, found, lock=True)
-    return account if account.password_hash == verified and _is_valid(account) else None
+    return account if account.password_hash == verified and may_sign_in(account) else None
 
 
 def _reread(session: Session, account: Account, *, lock: bool = False) -> Account:

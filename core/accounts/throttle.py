@@ -57,15 +57,18 @@ class Wait:
     seconds: int
 
 
-def count_attempt(session: Session, kind: AccountKind, name: str, peer: str) -> Attempt | Wait:
+def count_attempt(
+    session: Session, kind: AccountKind, name: str, peer: str, *, what: str = ""
+) -> Attempt | Wait:
     """Let an attempt through and count it, or say how long to wait.
 
     It counts as failed until ``forget_attempt`` is called, so that many at the same time cannot
     slip through. ``name`` is what was entered, not the account found by it: a delay that an
-    account's login and address share would tell that they belong together.
+    account's login and address share would tell that they belong together. ``what`` tells
+    attempts at something else from signing in: the two do not delay each other.
     """
-    account_key = _key(kind.value, name, network_of(peer))
-    peer_key = _key("peer", network_of(peer))
+    account_key = _key(what + kind.value, name, network_of(peer))
+    peer_key = _key(what + "peer", network_of(peer))
     limits = {account_key: ACCOUNT_LIMIT, peer_key: PEER_LIMIT}
     moment = now()
     known = _failures(session, sorted(limits), moment)
