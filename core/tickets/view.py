@@ -6,12 +6,13 @@ only, by the query and not by the page.
 """
 
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
+from sqlalchemy.orm import Session, joinedload, selectinload
 
 from core.accounts.permissions import Access
 from core.accounts.staff import StaffQueues
@@ -24,6 +25,8 @@ from core.models import (
     Article,
     Attachment,
     Mail,
+    OutgoingMail,
+    RawMail,
     Ticket,
     TicketLink,
     TicketSeen,
@@ -31,6 +34,7 @@ from core.models import (
 )
 
 MAX_ARTICLES = 200  # on one page of a conversation
+MAX_OUTGOING = 2000  # of a ticket: those of a page of articles, with their copies
 MAX_INLINE_IMAGES = 5 * 1024 * 1024  # bytes of images put into one HTML document
 OCTETS = "application/octet-stream"
 
@@ -70,21 +74,36 @@ class File:
 
 def ticket_for_customer(session: Session, access: Access, public_id: str) -> Ticket:
     """Return a ticket that a customer user may see. Raises ``NotFound`` for every other."""
-    return _ticket(session, access, public_id)
+    return _ticket(session, access, Ticket.public_id == public_id)
 
 
 def ticket_for_staff(session: Session, queues: StaffQueues, public_id: str) -> Ticket:
     """Return a ticket in a queue that staff may read. Raises ``NotFound`` for every other."""
-    return _ticket(session, queues, public_id)
+    return _ticket(session, queues, Ticket.public_id == public_id)
+
+
+def final_ticket(session: Session, reader: Reader, ticket: Ticket) -> Ticket:
+    """Return the ticket that this one was merged into, or itself.
+
+    Raises ``NotFound`` when the asker may not see that: an address that was given to them once
+    is no right to what became of it.
+    """
+    if ticket.merged_into_id is None:
+        return ticket
+    return _ticket(session, reader, Ticket.id == ticket.merged_into_id)
 
 
 def ticket_with_number(session: Session, reader: Reader, number: int) -> Ticket | None:
-    """Return the ticket with a number, None where there is none that the asker may see."""
+    """Return the ticket with a number, None where there is none that the asker may see.
+
+    The number of a ticket that was merged leads to the one that it was merged into.
+    """
     ticket_id = ticket_id_of(number)
     if not 0 < ticket_id <= MAX_ID:
         return None
+    named = select(func.coalesce(Ticket.merged_into_id, Ticket.id)).where(Ticket.id == ticket_id)
     return session.scalars(
-        select(Ticket).where(Ticket.id == ticket_id, readable_tickets(reader))
+        select(Ticket).where(Ticket.id == named.scalar_subquery(), readable_tickets(reader))
     ).one_or_none()
 
 
@@ -118,6 +137,25 @@ def conversation(
     found = session.scalars(statement).all()
     articles = tuple(reversed(found[:MAX_ARTICLES]))
     return Conversation(articles, articles[0].id if len(found) > MAX_ARTICLES else None)
+
+
+def outgoing_of(session: Session, ticket: Ticket) -> Mapping[int, Sequence[OutgoingMail]]:
+    """Return the mails that went out with the articles of a ticket, or in answer to them.
+
+    By article id, each in the order in which they were put into the outbox, and at most the
+    newest ``MAX_OUTGOING`` of a ticket.
+    """
+    newest = session.scalars(
+        select(OutgoingMail)
+        .where(OutgoingMail.ticket_id == ticket.id, OutgoingMail.article_id.is_not(None))
+        .order_by(OutgoingMail.id.desc())
+        .limit(MAX_OUTGOING)
+    ).all()
+    found: dict[int, list[OutgoingMail]] = defaultdict(list)
+    for mail in reversed(newest):
+        if mail.article_id is not None:
+            found[mail.article_id].append(mail)
+    return found
 
 
 def linked_tickets(session: Session, reader: Reader, ticket: Ticket) -> Sequence[Ticket]:
@@ -240,7 +278,10 @@ def raw_for_customer(
 def raw_for_staff(
     session: Session, queues: StaffQueues, ticket_public_id: str, article_id: int
 ) -> File:
-    """Return the exact mail behind an article. Raises ``NotFound``, also for a note."""
+    """Return the exact mail behind an article: what came in, or what was composed here.
+
+    Raises ``NotFound``, also for what staff wrote without sending it and without files.
+    """
     return _raw(session, queues, ticket_public_id, article_id)
 
 
@@ -251,10 +292,10 @@ def shown_type(content: bytes) -> str:
     return next((kind for start, kind in _IMAGE_STARTS if content.startswith(start)), OCTETS)
 
 
-def _ticket(session: Session, reader: Reader, public_id: str) -> Ticket:
+def _ticket(session: Session, reader: Reader, which: ColumnElement[bool]) -> Ticket:
     statement = (
         select(Ticket)
-        .where(Ticket.public_id == public_id, readable_tickets(reader))
+        .where(which, readable_tickets(reader))
         .options(
             joinedload(Ticket.queue),
             joinedload(Ticket.customer),
@@ -278,9 +319,8 @@ def _articles(reader: Reader, ticket_public_id: str) -> Select[Article]:
     return (
         select(Article)
         .join(Ticket, Ticket.id == Article.ticket_id)
-        .join(Mail, Mail.id == Article.mail_id)
         .where(_readable_article(reader, ticket_public_id))
-        .options(contains_eager(Article.mail).joinedload(Mail.raw))
+        .options(joinedload(Article.mail).joinedload(Mail.raw), joinedload(Article.raw))
     )
 
 
@@ -295,7 +335,7 @@ def _article_mail(
     article = session.scalars(statement).one_or_none()
     if article is None:
         raise NotFound(_("There is no such message."))
-    return article, parse(_content(article.mail))
+    return article, parse(_bytes_of(article))
 
 
 def _raw(
@@ -309,12 +349,14 @@ def _raw(
     article = session.scalars(statement).one_or_none()
     if article is None:
         raise NotFound(_("There is no such message."))
-    return eml(article.mail)
+    if article.mail is not None:
+        return eml(article.mail)
+    return File(f"article-{article.id}.eml", "message/rfc822", OCTETS, _bytes_of(article))
 
 
 def eml(mail: Mail | None) -> File:
     """Return the exact bytes of a mail as a file. Raises ``NotFound`` when none were kept."""
-    content = _content(mail)
+    content = _content(mail.raw if mail is not None else None)
     name = f"{mail.reference}.eml" if mail is not None else ""
     return File(name, "message/rfc822", OCTETS, content)
 
@@ -327,12 +369,16 @@ def _attachment(
         .join(Article, Article.id == Attachment.article_id)
         .join(Ticket, Ticket.id == Article.ticket_id)
         .where(Attachment.id == attachment_id, _readable_article(reader, ticket_public_id))
-        .options(joinedload(Attachment.article).joinedload(Article.mail).joinedload(Mail.raw))
+        .options(
+            joinedload(Attachment.article).options(
+                joinedload(Article.mail).joinedload(Mail.raw), joinedload(Article.raw)
+            )
+        )
     )
     attachment = session.scalars(statement).one_or_none()
     if attachment is None:
         raise NotFound(_("There is no such file."))
-    return _file(_content(attachment.article.mail), attachment)
+    return _file(_bytes_of(attachment.article), attachment)
 
 
 def _file(raw: bytes, attachment: Attachment) -> File:
@@ -353,7 +399,12 @@ def _pictures(article: Article) -> dict[str, Attachment]:
     }
 
 
-def _content(mail: Mail | None) -> bytes:
-    if mail is None or mail.raw is None:
+def _bytes_of(article: Article) -> bytes:
+    """Return the message behind an article. Raises ``NotFound`` when there is none."""
+    return _content(article.mail.raw if article.mail is not None else article.raw)
+
+
+def _content(raw: RawMail | None) -> bytes:
+    if raw is None:
         raise NotFound(_("The bytes of this mail are gone."))
-    return mail.raw.content
+    return raw.content
