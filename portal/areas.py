@@ -13,6 +13,8 @@ from core.words import AccountKind
 from portal.visitors import Viewer, viewer
 
 OPEN_ENDPOINTS = frozenset(["static", "bootstrap.static"])  # files of ours, the same for everybody
+# Posted to by mail programs, without a form of ours: the signed token in the address is all.
+BY_SIGNED_LINK = frozenset(["mute.confirm"])
 HOME_OF = {
     AccountKind.CUSTOMER: "tickets.index",
     AccountKind.STAFF: "staff_dashboard.index",

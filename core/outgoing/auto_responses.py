@@ -3,9 +3,6 @@
 Their default texts are ``templates/mail/KIND.LANGUAGE.txt``: the subject, an empty line, the text.
 A queue may have its own. Both are filled in alike: a placeholder that has no value for this
 recipient takes the blank before it along, and one that a whole sentence hangs on takes its line.
-
-Nothing of a mail whose sender is not verified comes back in an answer, so that nobody can have us
-carry a text to somebody else (threat L3).
 """
 
 from collections.abc import Mapping
@@ -16,16 +13,14 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from core import audit
-from core.accounts.permissions import customer_user_access, is_valid_account
+from core.accounts.permissions import customer_user_access
 from core.accounts.saving import Problems, clean_texts
 from core.audit import Actor
 from core.errors import Invalid, NotFound
-from core.i18n import LANGUAGES, N_, current_language, in_language
+from core.i18n import LANGUAGES, N_, current_language, in_language, ngettext
 from core.i18n import gettext as _
 from core.models import (
-    Article,
     AutoResponseText,
-    CustomerUser,
     OutgoingMail,
     Queue,
     Ticket,
@@ -33,15 +28,19 @@ from core.models import (
     ticket_number,
 )
 from core.organisation import Organisation, QueueFacts, load_organisation
+from core.outgoing.about_ticket import (
+    page_of_ticket,
+    subject_of_article,
+    ticket_of_mail,
+    valid_recipient,
+)
 from core.outgoing.caps import check_caps, check_recipient
 from core.outgoing.compose import Mailbox, subject_of_reply
 from core.outgoing.installation import Installation, sender_of
 from core.outgoing.outbox import Posting, Suppressed
 from core.outgoing.placeholders import fill, unknown_placeholders
 from core.render import template_dir
-from core.words import AutoResponse, Evidence, TicketState
-
-TRUSTED = frozenset({Evidence.PORTAL, Evidence.VERIFIED})
+from core.words import AutoResponse, TicketState
 
 # What may stand in a text, with what it means.
 PLACEHOLDERS: Mapping[str, str] = {
@@ -172,18 +171,19 @@ def posting_of(session: Session, installation: Installation, mail: OutgoingMail)
     texts = texts_of(session, queue.id, AutoResponse(mail.kind.value))
     if not texts.enabled:
         raise Suppressed(N_("The queue gives no such answer."))
-    account = _account(session, mail)
+    account = valid_recipient(session, mail)
     check_recipient(session, organisation, installation, mail)
     check_caps(session, organisation.settings, mail)
-    ticket = _ticket(session, mail)
+    ticket = ticket_of_mail(session, mail)
+    access = customer_user_access(session, organisation, account) if account else None
     language = mail.language or (account.language if account else "")
     with in_language(language or organisation.settings.language):
         values = {
             **_of_queue(organisation, queue),
             "ticket_number": str(ticket.number),
-            "subject": _subject(mail.article, ticket),
+            "subject": subject_of_article(mail.article, ticket) or _("your message"),
             "customer_name": account.name if account else "",
-            "ticket_url": _page(session, organisation, installation, account, ticket),
+            "ticket_url": page_of_ticket(installation, access, ticket),
             "earlier_number": _earlier_number(session, ticket, texts.kind),
         }
         wording = _filled(texts.wording(current_language()), values, ticket.number)
@@ -209,7 +209,13 @@ def _check_placeholders(values: AutoResponseValues, problems: Problems) -> None:
     for field in ("subject_de", "text_de", "subject_en", "text_en"):
         unknown = unknown_placeholders(getattr(values, field), PLACEHOLDERS)
         if unknown:
-            text = _("There is no placeholder {%(name)s}.", name=unknown[0])
+            names = ", ".join(f"{{{name}}}" for name in unknown)
+            text = ngettext(
+                "There is no placeholder %(names)s.",
+                "There are no placeholders %(names)s.",
+                len(unknown),
+                names=names,
+            )
             problems.add(Invalid(field, text))
 
 
@@ -221,53 +227,6 @@ def _without_defaults(values: AutoResponseValues) -> dict[str, object]:
             if after[f"{part}_{language}"] == getattr(default, part):
                 after[f"{part}_{language}"] = ""
     return after
-
-
-def _account(session: Session, mail: OutgoingMail) -> CustomerUser | None:
-    """Return whose mail was answered, None for a sender without an account."""
-    if mail.customer_user_id is None:
-        return None
-    account = session.get(CustomerUser, mail.customer_user_id)
-    if account is None or not is_valid_account(account):
-        raise Suppressed(N_("The account is invalid."))
-    return account
-
-
-def _ticket(session: Session, mail: OutgoingMail) -> Ticket:
-    """Return the ticket that is told of: of a merged one, what it was merged into."""
-    ticket = session.get(Ticket, mail.ticket_id) if mail.ticket_id is not None else None
-    if ticket is not None and ticket.merged_into_id is not None:
-        ticket = session.get(Ticket, ticket.merged_into_id)
-    if ticket is None:
-        raise Suppressed(N_("There is no ticket to tell of."))
-    return ticket
-
-
-def is_trusted(article: Article) -> bool:
-    """Whether we know who wrote an article: staff, or a sender who is verified."""
-    return article.mail is None or article.mail.evidence in TRUSTED
-
-
-def _subject(article: Article | None, ticket: Ticket) -> str:
-    """Return the subject of the answered mail; neutral words for one that may be forged."""
-    if article is None or not is_trusted(article):
-        return _("your message")
-    tagged = subject_of_reply(article.subject, ticket.number)
-    return tagged.partition("]")[2].strip() or _("your message")
-
-
-def _page(
-    session: Session,
-    organisation: Organisation,
-    installation: Installation,
-    account: CustomerUser | None,
-    ticket: Ticket,
-) -> str:
-    if account is None:
-        return ""
-    access = customer_user_access(session, organisation, account)
-    is_seen = access.may_see_ticket(ticket)
-    return installation.page(f"tickets/{ticket.public_id}") if is_seen else ""
 
 
 def _earlier_number(session: Session, ticket: Ticket, kind: AutoResponse) -> str:

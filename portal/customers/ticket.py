@@ -12,8 +12,9 @@ from core.errors import NotFound
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.intake import submission
-from core.models import Ticket
+from core.models import CustomerUser, Ticket
 from core.organisation import Organisation
+from core.outgoing import mutes
 from core.tickets.view import (
     article_original,
     attachment_for_customer,
@@ -110,6 +111,21 @@ def close(public_id: str) -> Response | str:
     )
 
 
+@area.post("/mute")
+def mute(public_id: str) -> Response:
+    """Stop mail about the ticket, or let it come again."""
+    session = writing()
+    account, mine = access_in(session)
+    ticket = ticket_for_customer(session, mine, public_id)
+    if request.form.get("wanted") == "no":
+        mutes.mute(session, account.id, ticket.id)
+        flash(_("You get no more mail about this ticket."))
+    else:
+        mutes.unmute(session, account.id, ticket.id)
+        flash(_("You get mail about new answers in this ticket again."))
+    return redirect(url_for("ticket.show", public_id=ticket.public_id), 303)
+
+
 @area.get("/attachments/<int:attachment_id>")
 def attachment(public_id: str, attachment_id: int) -> Response:
     """Hand out a file, to be saved."""
@@ -162,14 +178,18 @@ def _page(public_id: str, form: ReplyForm) -> Response:
     ticket = ticket_for_customer(session, mine, public_id)
     form.prepare_nonce()
     talk = conversation(session, ticket, internal=False, before=id_of_request("before"))
-    me = the_viewer().account.id
+    account = the_viewer().account
+    assert isinstance(account, CustomerUser)  # the area lets nobody else in
+    me = account.id
     seen = seen_article(session, me, ticket)
     if talk.newest > seen:
         note_down("a ticket was seen", lambda notes: mark_seen(notes, me, ticket, talk.newest))
     return form.answer(
         "portal/ticket.html",
         after=after_reply(mine, organisation(), ticket),
+        has_notices=account.notices,
         html={article.id: message_html(mine, ticket, article) for article in talk.articles},
+        is_muted=mutes.is_muted(session, me, ticket.id),
         links=linked_tickets(session, mine, ticket),
         seen=seen,
         talk=talk,
