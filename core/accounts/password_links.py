@@ -168,12 +168,10 @@ def posting_of(session: Session, installation: Installation, mail: OutgoingMail)
 
 def account_of_token(session: Session, token: str) -> Account | None:
     """Return whose password a link sets; None when it is unknown, used, or too old."""
-    if len(token) != TOKEN_LENGTH:
+    row = _row_of(session, token)
+    if row is None:
         return None
-    row = session.get(AccountToken, _hash(token))
-    if row is None or row.expires_at <= now():
-        return None
-    account = _account(session, row.customer_user_id, row.staff_id)
+    account = _account_of(session, row)
     return account if may_sign_in(account) else None
 
 
@@ -185,11 +183,11 @@ def set_password_with(
     The link is used up, every other one of the account with it, and all its sessions end. Returns
     the account, None where the link opens nothing (any more): of many at once, one gets through.
     """
-    found = account_of_token(session, token)
-    if found is None:
+    row = _row_of(session, token)
+    if row is None:
         return None
     # Locked before its links, here as in posting_of: nobody waits in a circle.
-    account = _locked(session, found)
+    account = _account_of(session, row, lock=True)
     used = session.execute(
         delete(AccountToken)
         .where(AccountToken.token_hash == _hash(token), AccountToken.expires_at > now())
@@ -263,7 +261,7 @@ def _key_of(account: Account) -> str:
 def _account_to_write_to(session: Session, mail: OutgoingMail) -> Account:
     if mail.created_at <= now() - REQUEST_LIFE:
         raise Suppressed(N_("Nobody waits for this mail any more: it is more than an hour old."))
-    account = _locked(session, _account(session, mail.customer_user_id, mail.staff_id))
+    account = _account_of(session, mail, lock=True)
     if not may_sign_in(account):
         raise Suppressed(N_("The account is not valid any more."))
     if mail.recipient_key != _key_of(account):
@@ -366,19 +364,21 @@ def _asked_from(session: Session, account: Account) -> str:
     )
 
 
-def _account(session: Session, customer_user_id: int | None, staff_id: int | None) -> Account:
-    if customer_user_id is not None:
-        return session.get_one(CustomerUser, customer_user_id)
-    return session.get_one(Staff, staff_id)
+def _row_of(session: Session, token: str) -> AccountToken | None:
+    """Return what is stored of a link that is still good."""
+    if len(token) != TOKEN_LENGTH:
+        return None
+    row = session.get(AccountToken, _hash(token))
+    return row if row is not None and row.expires_at > now() else None
 
 
-def _locked(session: Session, account: Account) -> Account:
-    """Return the account as it is now; nobody else changes it until this transaction ends."""
-    if isinstance(account, CustomerUser):
-        return session.get_one(
-            CustomerUser, account.id, with_for_update=True, populate_existing=True
-        )
-    return session.get_one(Staff, account.id, with_for_update=True, populate_existing=True)
+def _account_of(
+    session: Session, named_by: AccountToken | OutgoingMail, *, lock: bool = False
+) -> Account:
+    """Return the account; with ``lock`` nobody else changes it until this transaction ends."""
+    if named_by.customer_user_id is not None:
+        return session.get_one(CustomerUser, named_by.customer_user_id, with_for_update=lock)
+    return session.get_one(Staff, named_by.staff_id, with_for_update=lock)
 
 
 def _token_of(account: Account) -> ColumnElement[bool]:

@@ -238,7 +238,7 @@ def test_a_request_does_the_same_work_for_every_login(people: Database) -> None:
         statements.append(statement)
 
     event.listen(people.writer, "before_cursor_execute", note)
-    done = []
+    done: list[list[str]] = []
     for login in ("anna", "anna@muster.example", SHARED, "carl", "nobody", "nobody@example.net"):
         ask(people, login, peer=f"192.0.2.{len(done)}")
         done.append(list(statements))
@@ -301,7 +301,7 @@ def test_the_mail_says_what_its_reader_needs(people: Database, installation: Ins
     assert message["To"] == '"Anna Müller" <anna@muster.example>'.replace('"', "")
     assert message["Auto-Submitted"] == "auto-generated"
     assert link_in(posting) not in str(message["Subject"])
-    assert LINK.search(message.get_content().replace("\r\n", "\n"))  # type: ignore[attr-defined]
+    assert LINK.search(message.get_content().replace("\r\n", "\n"))
     assert bounce_address(installation, posting, mail.id).startswith("schalter+b")
 
 
