@@ -22,6 +22,7 @@ from core.i18n import gettext as _
 from core.mail.addresses import address_key, check_new_address
 from core.mail.text import one_line
 from core.models import Group, Queue, QueueAddress
+from core.outgoing.placeholders import PLACEHOLDERS, check_placeholders
 from core.words import FollowUp, ForbiddenRule, StrangersRule
 
 
@@ -30,7 +31,8 @@ class QueueValues:
     """What can be entered for a queue; ``group`` and ``fallback_queue`` are names.
 
     The group has no default, so that nothing is open by accident. ``purpose`` is shown to
-    customers, ``comment`` to admins. The ``signature`` stands below what staff write.
+    customers, ``comment`` to admins. The ``signature`` stands below what staff
+    write, with placeholders of ``core.outgoing.placeholders``.
     """
 
     name: str
@@ -85,6 +87,8 @@ def save_queue(
     values = clean_texts(values, Queue, problems, required=("name", "group"), long=_LONG_FIELDS)
     with problems.gathered():
         _check_name(session, values.name, current)
+    with problems.gathered():
+        check_placeholders(values.signature, PLACEHOLDERS, "signature")
     group: Group | None = None
     with problems.gathered():
         group = _group(session, values.group)

@@ -16,7 +16,7 @@ from core import audit
 from core.accounts.permissions import customer_user_access
 from core.accounts.saving import Problems, clean_texts
 from core.audit import Actor
-from core.errors import Invalid, NotFound
+from core.errors import NotFound
 from core.i18n import LANGUAGES, N_, current_language, in_language, ngettext
 from core.i18n import gettext as _
 from core.models import (
@@ -38,7 +38,7 @@ from core.outgoing.caps import check_caps, check_recipient
 from core.outgoing.compose import Mailbox, subject_of_reply
 from core.outgoing.installation import Installation, sender_of
 from core.outgoing.outbox import Posting, Suppressed
-from core.outgoing.placeholders import fill, unknown_placeholders
+from core.outgoing.placeholders import check_placeholders, fill
 from core.render import template_dir
 from core.words import AutoResponse, TicketState
 
@@ -207,16 +207,8 @@ def posting_of(session: Session, installation: Installation, mail: OutgoingMail)
 
 def _check_placeholders(values: AutoResponseValues, problems: Problems) -> None:
     for field in ("subject_de", "text_de", "subject_en", "text_en"):
-        unknown = unknown_placeholders(getattr(values, field), PLACEHOLDERS)
-        if unknown:
-            names = ", ".join(f"{{{name}}}" for name in unknown)
-            text = ngettext(
-                "There is no placeholder %(names)s.",
-                "There are no placeholders %(names)s.",
-                len(unknown),
-                names=names,
-            )
-            problems.add(Invalid(field, text))
+        with problems.gathered():
+            check_placeholders(getattr(values, field), PLACEHOLDERS, field)
 
 
 def _without_defaults(values: AutoResponseValues) -> dict[str, object]:

@@ -8,7 +8,8 @@ with a blank in them, stays as it is.
 import re
 from collections.abc import Collection, Mapping
 
-from core.i18n import N_
+from core.errors import Invalid
+from core.i18n import N_, ngettext
 from core.mail.text import one_line
 from core.models import Staff, Ticket
 from core.organisation import Organisation
@@ -37,6 +38,20 @@ def unknown_placeholders(text: str, known: Collection[str]) -> list[str]:
     """Return the names in a text that are none of the known ones, each once, in their order."""
     names = dict.fromkeys(found[1] for found in _PLACEHOLDER.finditer(text))
     return [name for name in names if name not in known]
+
+
+def check_placeholders(text: str, known: Collection[str], field: str) -> None:
+    """Raise ``Invalid`` for a name that nothing would be put in for: customers would read it."""
+    unknown = unknown_placeholders(text, known)
+    if unknown:
+        names = ", ".join(f"{{{name}}}" for name in unknown)
+        message = ngettext(
+            "There is no placeholder %(names)s.",
+            "There are no placeholders %(names)s.",
+            len(unknown),
+            names=names,
+        )
+        raise Invalid(field, message)
 
 
 def values_of(

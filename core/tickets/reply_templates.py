@@ -10,10 +10,10 @@ from core.accounts.queues import queue_named
 from core.accounts.saving import Problems, check_version, clean_texts, holder_of_name, store
 from core.audit import Actor
 from core.errors import Duplicate, Invalid, NotFound
-from core.i18n import LANGUAGES, ngettext
+from core.i18n import LANGUAGES
 from core.i18n import gettext as _
 from core.models import Queue, ReplyTemplate
-from core.outgoing.placeholders import PLACEHOLDERS, unknown_placeholders
+from core.outgoing.placeholders import PLACEHOLDERS, check_placeholders
 
 KIND = "reply-template"  # in the audit log
 
@@ -60,7 +60,7 @@ def save_template(
     with problems.gathered():
         _check_name(session, values.name, current)
     with problems.gathered():
-        _check_text(values.text)
+        check_placeholders(values.text, PLACEHOLDERS, "text")
     if values.language and values.language not in LANGUAGES:
         problems.add(Invalid("language", _("This language is not offered.")))
     queue: Queue | None = None
@@ -107,22 +107,6 @@ def _check_name(session: Session, name: str, current: ReplyTemplate | None) -> N
     if holder is not None:
         text = _('There is already a template "%(name)s".', name=holder.name)
         raise Duplicate("name", text, holder)
-
-
-def _check_text(text: str) -> None:
-    """Refuse a placeholder that nothing would be put in for: customers would read it."""
-    unknown = unknown_placeholders(text, PLACEHOLDERS)
-    if unknown:
-        names = ", ".join(f"{{{name}}}" for name in unknown)
-        raise Invalid(
-            "text",
-            ngettext(
-                "There is no placeholder %(names)s.",
-                "There are no placeholders %(names)s.",
-                len(unknown),
-                names=names,
-            ),
-        )
 
 
 def _queue(session: Session, name: str) -> Queue | None:
