@@ -17,7 +17,7 @@ from core.accounts.permissions import customer_user_access
 from core.accounts.saving import Problems, clean_texts
 from core.audit import Actor
 from core.errors import NotFound
-from core.i18n import LANGUAGES, N_, current_language, in_language, ngettext
+from core.i18n import LANGUAGES, N_, current_language, in_language
 from core.i18n import gettext as _
 from core.models import (
     AutoResponseText,
