@@ -18,6 +18,11 @@ MODE = 0o600
 BELIEVED = timedelta(days=731)  # how long after its replacement
 
 
+def believed_until(replaced: date) -> date:
+    """Return the last day on which a key that was replaced on this day is believed."""
+    return replaced + BELIEVED
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRing:
     """The key that signs, and those before it that are still believed, newest first."""
@@ -27,7 +32,7 @@ class KeyRing:
 
     def believed(self, today: date) -> tuple[bytes, ...]:
         """Return every key whose signatures count today, the current one first."""
-        kept = (key for key, replaced in self.retired if today - replaced <= BELIEVED)
+        kept = (key for key, replaced in self.retired if today <= believed_until(replaced))
         return (self.current, *kept)
 
 
@@ -40,8 +45,8 @@ class Keys:
 
     def __init__(self, path: str) -> None:
         self._file = Path(path)
+        self._changed = self._stamp()  # before reading: what changes meanwhile is seen later
         self._ring = load_key_ring(path)
-        self._changed = self._stamp()
 
     @property
     def ring(self) -> KeyRing:
@@ -82,18 +87,22 @@ def ensure_secret_key(path: str) -> bool:
 def rotate_secret_key(path: str, today: date) -> KeyRing:
     """Put a new key in front of the one in use; drop those that are no longer believed.
 
-    The file is replaced as a whole, so no process ever reads half of it. Raises ``ConfigError``
-    when it cannot be read or written.
+    The file is replaced as a whole, so no process ever reads half of it, and stays its owner's:
+    root may do this for the account that the service runs as. Raises ``ConfigError`` when it
+    cannot be read or written.
     """
     before = load_key_ring(path)
-    kept = tuple(each for each in before.retired if today - each[1] <= BELIEVED)
+    kept = tuple(each for each in before.retired if today <= believed_until(each[1]))
     ring = KeyRing(secrets.token_bytes(KEY_BYTES), ((before.current, today), *kept))
     file = Path(path)
     new = file.with_name(f"{file.name}.new")
     try:
+        owner = file.stat()
         new.unlink(missing_ok=True)
         _write(new, ring)
+        os.chown(new, owner.st_uid, owner.st_gid)
         new.replace(file)
+        _sync_folder(file.parent)
     except OSError as error:
         raise ConfigError(f"secret_key_file: {file}: {error.strerror}") from None
     return ring
@@ -146,3 +155,12 @@ def _write(file: Path, ring: KeyRing) -> None:
         opened.write("\n".join(lines) + "\n")
         opened.flush()
         os.fsync(opened.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a replacement last: after a power cut, too, what the new key signed is believed."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
