@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from core import audit
+from core.accounts.permissions import customer_user_access, is_valid_account
 from core.accounts.staff import StaffQueues
 from core.audit import Actor
-from core.errors import Forbidden, NotFound, Stale
+from core.errors import Forbidden, Invalid, NotFound, Stale
 from core.i18n import gettext as _
-from core.models import Ticket, now, ticket_number
+from core.models import CustomerUser, Ticket, now, ticket_number
+from core.organisation import Organisation
 from core.tickets.view import Reader, readable_tickets
 from core.words import TicketState
 
@@ -52,6 +54,28 @@ def workable_ticket(
     if version is not None and ticket.version != version:
         raise Stale(_("Somebody else has changed this in the meantime. Nothing was saved."))
     return ticket
+
+
+def account_for_queue(
+    session: Session, organisation: Organisation, customer_user_id: int, queue_id: int
+) -> CustomerUser:
+    """Return a valid account that may write to a queue, so that it can have a ticket there.
+
+    Raises ``Invalid`` for an account that is none or invalid, ``Forbidden`` without the right.
+    """
+    account = session.get(
+        CustomerUser, customer_user_id, options=[joinedload(CustomerUser.customer)]
+    )
+    if account is None or not is_valid_account(account):
+        raise Invalid("customer_user", _("This account does not exist or is invalid."))
+    if not customer_user_access(session, organisation, account).may_write(queue_id):
+        raise Forbidden(
+            _(
+                "The account may not write to %(queue)s: give it the right, or move the ticket.",
+                queue=organisation.queues[queue_id].name,
+            )
+        )
+    return account
 
 
 def set_state(ticket: Ticket, state: TicketState) -> None:

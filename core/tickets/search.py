@@ -109,10 +109,7 @@ def search_tickets(
     terms = terms_of(query)
     readable = may_see if internal else may_see & Article.visible
     found = _newest(session, terms, readable, query.endswith("*")) if terms else []
-    ids = set(found[:MAX_MATCHES])
-    number = _NUMBER.fullmatch(query)
-    if number and 0 < ticket_id_of(int(number[1])) <= MAX_ID:
-        ids.add(ticket_id_of(int(number[1])))  # whoever lists it checks that it may be seen
+    ids = {*found[:MAX_MATCHES], *_with_number(session, query)}
     return Found(frozenset(ids), len(found) <= MAX_MATCHES)
 
 
@@ -120,6 +117,19 @@ def terms_of(query: str) -> list[Term]:
     """Return what a search asks for, folded; punctuation ties together and is never syntax."""
     terms = (tuple(_WORD.findall(chunk)) for chunk in fold(query).split())
     return [term for term in terms if term][:MAX_TERMS]
+
+
+def _with_number(session: Session, query: str) -> Sequence[int]:
+    """Return the ticket whose number this is, of a merged one the ticket that it has become.
+
+    Whoever lists it checks that it may be seen.
+    """
+    number = _NUMBER.fullmatch(query)
+    ticket_id = ticket_id_of(int(number[1])) if number else 0
+    if not 0 < ticket_id <= MAX_ID:
+        return ()
+    final = func.coalesce(Ticket.merged_into_id, Ticket.id)
+    return session.scalars(select(final).where(Ticket.id == ticket_id)).all()
 
 
 def _newest(

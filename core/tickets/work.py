@@ -7,18 +7,24 @@ work; whoever saves over somebody else's change gets ``Stale``.
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import delete
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
 from core import audit
 from core.accounts.consequences import hidden_by_move
-from core.accounts.permissions import Access, customer_user_access, is_valid_account
+from core.accounts.permissions import Access
 from core.accounts.staff import StaffQueues, staff_queue_ids
 from core.audit import Actor
 from core.errors import Forbidden, Invalid, NotFound
 from core.i18n import gettext as _
-from core.models import CustomerUser, Staff, Ticket, TicketLink
+from core.models import Staff, Ticket, TicketLink
 from core.organisation import Organisation, load_organisation
-from core.tickets.changing import locked_ticket, record_change, set_state, workable_ticket
+from core.tickets.changing import (
+    account_for_queue,
+    locked_ticket,
+    record_change,
+    set_state,
+    workable_ticket,
+)
 from core.tickets.view import ticket_with_number
 from core.words import Flag, Priority, TicketState
 
@@ -99,18 +105,7 @@ def assign_to_account(
     organisation = load_organisation(session, lock=True)
     queues = staff_queue_ids(session, organisation, staff)
     ticket = workable_ticket(session, queues, public_id, version)
-    account = session.get(
-        CustomerUser, customer_user_id, options=[joinedload(CustomerUser.customer)]
-    )
-    if account is None or not is_valid_account(account):
-        raise Invalid("customer_user", _("This account does not exist or is invalid."))
-    if not customer_user_access(session, organisation, account).may_write(ticket.queue_id):
-        raise Forbidden(
-            _(
-                "The account may not write to %(queue)s: give it the right, or move the ticket.",
-                queue=organisation.queues[ticket.queue_id].name,
-            )
-        )
+    account = account_for_queue(session, organisation, customer_user_id, ticket.queue_id)
     if ticket.customer_user_id == account.id:
         return ticket
     before = ticket.customer_user.login if ticket.customer_user is not None else None

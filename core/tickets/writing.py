@@ -85,7 +85,7 @@ def add_files(
             article_id=article.id,
             part=_FIRST_FILE + number,
             filename=upload.name,
-            content_type="/".join(upload.media_type).lower()[:100],
+            content_type="/".join(upload.media_type),
             size=len(upload.content),
         )
         for number, upload in enumerate(uploads)
