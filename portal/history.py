@@ -16,6 +16,7 @@ from core.models import AuditEvent, ticket_number
 from core.paging import Page
 from core.words import (
     ActorKind,
+    AutoResponse,
     FollowUp,
     ForbiddenRule,
     HeldState,
@@ -39,6 +40,7 @@ OBJECT_KINDS: Mapping[str, str] = {
     "customer": N_("Customer"),
     "group": N_("Group"),
     "queue": N_("Queue"),
+    "reply-template": N_("Reply template"),
     "settings": N_("Settings"),
     "staff": N_("Staff account"),
     "ticket": N_("Ticket"),
@@ -48,8 +50,11 @@ OBJECT_KINDS: Mapping[str, str] = {
 ACTIONS: Mapping[str, str] = {
     "created": N_("created"),
     "changed": N_("changed"),
+    "auto-response-changed": N_("automatic answer changed"),
     "permissions-changed": N_("permissions changed"),
     "password-set": N_("password set"),
+    "password-link-asked": N_("new password asked for"),
+    "invited": N_("invited"),
     "signed-in": N_("signed in"),
     "signed-out": N_("signed out"),
     "session-ended": N_("session ended"),
@@ -73,7 +78,11 @@ ACTOR_KINDS: Mapping[ActorKind, str] = {
 }
 FIELDS: Mapping[str, str] = {
     "addresses": N_("Mail addresses"),
+    "auto_response": N_("Automatic answer"),
+    "auto_responses_per_address": N_("Automatic answers to one address a day"),
+    "auto_responses_per_hour": N_("Automatic answers an hour, in all"),
     "bounces": N_("Returned mails"),
+    "burst_tickets": N_("Tickets of one account in ten minutes"),
     "city": N_("City"),
     "comment": N_("Comment"),
     "country": N_("Country"),
@@ -83,6 +92,7 @@ FIELDS: Mapping[str, str] = {
     "customer_user": N_("Customer user"),
     "domains": N_("Mail domains"),
     "email": N_("E-mail"),
+    "enabled": N_("Send this answer"),
     "failed_attempts": N_("Failed attempts before"),
     "fallback_queue": N_("Queue to fall back to"),
     "first_name": N_("First name"),
@@ -114,19 +124,21 @@ FIELDS: Mapping[str, str] = {
     "recipient": N_("Recipient"),
     "role": N_("Role"),
     "sees_customer_tickets": N_("Sees all tickets of the customer"),
+    "sender_address": N_("Sender of mail that belongs to no queue"),
     "sender_policy": N_("Trust in senders"),
     "session_hours": N_("Longest session"),
-    "sender_address": N_("Sender of mail that belongs to no queue"),
-    "auto_responses_per_address": N_("Automatic answers to one address a day"),
-    "auto_responses_per_hour": N_("Automatic answers an hour, in all"),
-    "burst_tickets": N_("Tickets of one account in ten minutes"),
     "session_idle_minutes": N_("Session ends when idle for"),
     "share_address": N_("Share addresses"),
     "signature": N_("Signature"),
     "state": N_("State"),
     "strangers": N_("Mail of unknown senders"),
     "street": N_("Street"),
+    "subject_de": N_("Subject in German"),
+    "subject_en": N_("Subject in English"),
     "support_contact": N_("Support contact"),
+    "text": N_("Text"),
+    "text_de": N_("Text in German"),
+    "text_en": N_("Text in English"),
     "theme": N_("Appearance"),
     "ticket": N_("Ticket"),
     "tickets_per_page": N_("Tickets per page"),
@@ -140,6 +152,7 @@ FIELDS: Mapping[str, str] = {
 }
 _INTERNAL = frozenset({"article"})  # ids that say nothing to people
 _WORDS: Mapping[str, type[StrEnum]] = {
+    "auto_response": AutoResponse,
     "follow_up": FollowUp,
     "forbidden": ForbiddenRule,
     "held": HeldState,
@@ -155,6 +168,7 @@ _PAGES: Mapping[str, str] = {
     "customer": "admin_customers.edit",
     "group": "admin_groups.edit",
     "queue": "admin_queues.edit",
+    "reply-template": "admin_templates.edit",
     "staff": "admin_staff.edit",
 }
 

@@ -1,7 +1,8 @@
-"""The pages of admins: accounts, groups, permissions, queues, staff, settings, the audit log."""
+"""The pages of admins: accounts, groups, permissions, queues, texts, settings, the audit log."""
 
 from portal.admin import (
     audit,
+    auto_responses,
     customer_users,
     customers,
     groups,
@@ -9,6 +10,7 @@ from portal.admin import (
     queues,
     settings,
     staff,
+    templates,
 )
 from portal.areas import Area
 
@@ -18,6 +20,8 @@ AREAS: tuple[Area, ...] = (
     groups.area,
     permissions.area,
     queues.area,
+    auto_responses.area,
+    templates.area,
     staff.area,
     settings.area,
     audit.area,

@@ -1,5 +1,7 @@
 """*Kunden Benutzer*: the accounts of customers. Never deleted, only set invalid."""
 
+from collections.abc import Iterable, Mapping
+
 from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -18,11 +20,13 @@ from core.accounts.passwords import MIN_CHARACTERS, set_password
 from core.accounts.permissions import access_of, is_valid_account, subject_of
 from core.accounts.preferences import MAX_TICKETS_PER_PAGE, MIN_TICKETS_PER_PAGE, Preferences
 from core.accounts.rights import QueueRight, queue_rights, through_text
+from core.errors import NotFound
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.labels import label
-from core.models import Customer, CustomerUser
+from core.models import BouncingAddress, Customer, CustomerUser
 from core.organisation import load_organisation
+from core.outgoing.bounces import bouncing, clear_bounces
 from core.words import Validity
 from portal.account import PreferencesForm
 from portal.admin.cells import NEW, cell_choices, cell_views, posted_changes
@@ -114,19 +118,21 @@ def index() -> str:
     """List customer users: searched, filtered, page by page."""
     session = reading()
     wanted = filter_of_request()
+    page = find_customer_users(
+        session,
+        wanted,
+        cursor=request.args.get("page"),
+        limit=the_viewer().account.tickets_per_page,
+    )
     return render_template(
         "admin/customer_users.html",
+        bouncing=_bouncing(session, page.items),
         count=count_customer_users(session, wanted),
         customer=_customer(session, wanted),
         everybody=count_customer_users(session, CustomerUserFilter()),
         group_choices=group_choices(session),
         is_valid=is_valid_account,
-        page=find_customer_users(
-            session,
-            wanted,
-            cursor=request.args.get("page"),
-            limit=the_viewer().account.tickets_per_page,
-        ),
+        page=page,
         parameters=parameters_of(wanted),
         validities=[(word.value, label(word)) for word in Validity],
         wanted=wanted,
@@ -147,6 +153,7 @@ def new() -> Response:
     return form.answer(
         "admin/customer_user.html",
         account=None,
+        bouncing={},
         cells=cell_views(organisation(), NEW, customer_user_cells(reading(), organisation(), None)),
         rights=[],
         **_context(),
@@ -173,6 +180,7 @@ def edit(object_id: int) -> Response:
     return form.answer(
         "admin/customer_user.html",
         account=account,
+        bouncing=_bouncing(session, [account]),
         cells=cell_views(organisation(), object_id, cells),
         is_valid=is_valid_account,
         rights=_rights(session, account),
@@ -208,6 +216,20 @@ def history(object_id: int) -> str:
     """Show what was changed of a customer user."""
     account = stored(reading(), CustomerUser, object_id)
     return history_page("admin/customer_user_history.html", KIND, object_id, account=account)
+
+
+@area.post("/<int:object_id>/address-is-good")
+def address_is_good(object_id: int) -> Response:
+    """Send mail to an address of a customer user again, although it came back before."""
+    session = writing()
+    account = stored(session, CustomerUser, object_id)
+    key = request.form.get("address", "")
+    address = next((row.address for row in account.addresses if row.address_key == key), None)
+    if address is None:
+        raise NotFound(_("There is no such thing."))
+    clear_bounces(session, the_viewer().actor, key)
+    flash(_("Mail is sent to %(address)s again.", address=address))
+    return redirect(url_for(".edit", object_id=object_id), 303)
 
 
 def filter_of_request() -> CustomerUserFilter:
@@ -288,6 +310,11 @@ def _rights(session: Session, account: CustomerUser) -> list[QueueRight]:
     subject = subject_of(account)
     here = organisation()
     return list(queue_rights(here, access_of(session, here, [subject])[subject]))
+
+
+def _bouncing(session: Session, accounts: Iterable[CustomerUser]) -> Mapping[str, BouncingAddress]:
+    """Return, of the addresses of these accounts, those from which mail keeps coming back."""
+    return bouncing(session, [row.address_key for each in accounts for row in each.addresses])
 
 
 def _customer(session: Session, wanted: CustomerUserFilter) -> Customer | None:

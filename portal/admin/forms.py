@@ -23,7 +23,7 @@ from wtforms.widgets import HiddenInput
 from core.errors import Duplicate, Invalid, Stale
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
-from core.models import AuditEvent, Customer, CustomerUser, Group, Queue, Staff
+from core.models import AuditEvent, Customer, CustomerUser, Group, Queue, ReplyTemplate, Staff
 from portal.admin.stored import stored
 from portal.database import finish_writing, reading
 from portal.forms import Form, choices, put
@@ -35,7 +35,7 @@ else:
     Values = Any
 
 P = ParamSpec("P")
-Versioned = TypeVar("Versioned", Customer, CustomerUser, Group, Queue, Staff)
+Versioned = TypeVar("Versioned", Customer, CustomerUser, Group, Queue, ReplyTemplate, Staff)
 
 
 class Starred:
@@ -52,9 +52,9 @@ def text(label: LazyProxy, *, starred: bool = False) -> StringField:
     return StringField(label, [Starred()] if starred else [], filters=[_sent])
 
 
-def long_text(label: LazyProxy) -> TextAreaField:
+def long_text(label: LazyProxy, *, starred: bool = False) -> TextAreaField:
     """Return a field for a text of several lines."""
-    return TextAreaField(label, filters=[_sent])
+    return TextAreaField(label, [Starred()] if starred else [], filters=[_sent])
 
 
 def _sent(value: str | None) -> str:
@@ -151,16 +151,24 @@ class EditForm(Form):
         typed: Values,
     ) -> None:
         """Say what others have changed meanwhile, and take over what the reader left alone."""
-        finish_writing(keep=False)
-        session = reading()
+        session = self.read_again()
         row = stored(session, model, object_id)
         events = events_since(session, kind, object_id, self.seen.data or 0)
-        current = type(self)(formdata=None, obj=values_of(row))
+        self.take_over(values_of(row), typed, events)
+        self.read_now(session, kind, row)
+
+    def read_again(self) -> Session:
+        """Undo the save that came too late; return a session that sees what others have saved."""
+        finish_writing(keep=False)
+        return reading()
+
+    def take_over(self, now: Values, typed: Values, events: Sequence[AuditEvent]) -> None:
+        """Say what these events of others are; take over what the reader had left alone."""
+        current = type(self)(formdata=None, obj=now)
         for name in _left_alone(typed, events):
             if name in self._fields:
                 put(self._fields[name], current._fields[name].data)
         self.others = tuple(entry_of(event) for event in events)
-        self.read_now(session, kind, row)
 
     def answer(self, template: str, **context: object) -> Response:
         """Return the page of the form, with status 409 where somebody else was faster."""

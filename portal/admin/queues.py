@@ -10,15 +10,18 @@ from core.accounts.consequences import Consequences, consequences_of_queue_group
 from core.accounts.matrix import all_groups
 from core.accounts.queues import QueueValues, queue_values, save_queue
 from core.accounts.reach import queue_reach, queue_reaches
+from core.i18n import current_language
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.labels import label
 from core.models import Group, Queue
 from core.organisation import load_organisation
+from core.outgoing.placeholders import PLACEHOLDERS
 from core.words import FollowUp, ForbiddenRule, StrangersRule
 from portal.admin.confirming import ask_first
 from portal.admin.forms import EditForm, LinesField, Starred, ValidField, long_text, text
 from portal.admin.links import tickets_url
+from portal.admin.placeholders import PREVIEW, previews
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
@@ -99,11 +102,11 @@ def new() -> Response:
     form.offer(reading(), None)
     if not form.is_submitted():
         form.group.data = request.args.get("group", "")
-    elif form.validate():
+    elif form.validate() and PREVIEW not in request.form:
         done = form.attempt(_create, form)
         if done is not None:
             return done
-    return form.answer("admin/queue.html", queue=None)
+    return form.answer("admin/queue.html", queue=None, **_texts(form))
 
 
 @area.route("/<int:object_id>", methods=["GET", "POST"])
@@ -114,7 +117,7 @@ def edit(object_id: int) -> Response:
     form.offer(reading(), queue)
     if not form.is_submitted():
         form.read_now(reading(), KIND, queue)
-    elif form.validate():
+    elif form.validate() and PREVIEW not in request.form:
         done = form.attempt(_change, form, object_id)
         if done is not None:
             return done
@@ -125,6 +128,7 @@ def edit(object_id: int) -> Response:
         queue=stored(reading(), Queue, object_id),
         reach=queue_reach(reading(), organisation(), object_id),
         tickets_url=tickets_url("queue", object_id),
+        **_texts(form),
     )
 
 
@@ -133,6 +137,16 @@ def history(object_id: int) -> str:
     """Show what was changed of a queue."""
     queue = stored(reading(), Queue, object_id)
     return history_page("admin/queue_history.html", KIND, object_id, queue=queue)
+
+
+def _texts(form: QueueForm) -> dict[str, object]:
+    """Return what the form shows of the signature, in the language of the page."""
+    return {
+        "placeholders": PLACEHOLDERS,
+        "previews": previews(
+            form.signature.data or "", [current_language()], PLACEHOLDERS, form.name.data or ""
+        ),
+    }
 
 
 def _create(form: QueueForm) -> Response:

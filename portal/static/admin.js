@@ -3,6 +3,7 @@
 //   <div data-cell>               one cell, replaced by how it is stored now
 //   <p data-matrix-status>        says what was saved
 //   <input data-suggest="URL">    fills the datalist of the input as somebody types
+//   <section data-preview>        in a form: how its texts look, renewed as somebody types
 //   <button data-copy="SELECTOR"> copies the value of a field
 {
   // Cells of permissions. The form may be replaced by the search, so the page listens.
@@ -82,6 +83,32 @@
     input.addEventListener("input", () => {
       clearTimeout(timer);
       timer = setTimeout(suggest, WAIT);
+    });
+  }
+
+  // Previews: the form is sent as the button for them would, and the answer's preview shown.
+  const PREVIEW_WAIT = 400; // ms after the last key
+  const preview = document.querySelector("[data-preview]");
+  const previewed = preview?.closest("form");
+  if (previewed) {
+    let timer = 0;
+    let running = null;
+    const renew = async () => {
+      running?.abort();
+      running = new AbortController();
+      const body = new URLSearchParams(new FormData(previewed));
+      body.set("preview", "1");
+      try {
+        const answer = await fetch(location.pathname, { method: "POST", body, signal: running.signal });
+        const fresh = (await parse(answer)).querySelector("[data-preview]");
+        if (fresh) preview.replaceChildren(...document.adoptNode(fresh).childNodes);
+      } catch {
+        // The button is still there.
+      }
+    };
+    previewed.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(renew, PREVIEW_WAIT);
     });
   }
 

@@ -4,8 +4,9 @@ import pytest
 from sqlalchemy import func, select
 
 from core.models import AuditEvent
+from core.tickets.reply_templates import TemplateValues, save_template
 from tests.portal.admin.browsing import Admin, admin_of
-from tests.portal.admin.firm import account_named, add_firm, group_id, make_findable
+from tests.portal.admin.firm import SETUP, account_named, add_firm, group_id, make_findable
 from tests.support.portal import RunningPortal
 
 HUGE = "99999999999999999999"
@@ -17,14 +18,21 @@ def everywhere(pages_everywhere: RunningPortal) -> RunningPortal:
     with pages_everywhere.database.write() as session:
         make_findable(session)
         add_firm(session)
+        save_template(session, SETUP, TemplateValues(name="Eingang", text="Guten Tag"))
     return pages_everywhere
 
 
 def admin_paths(pages: RunningPortal) -> list[str]:
     """Return the addresses of all admin pages, with the first row of each kind."""
-    rules = [rule for rule in pages.app.url_map.iter_rules() if rule.rule.startswith("/admin")]
-    assert len(rules) > 25
-    return sorted({rule.rule.replace("<int:object_id>", "1") for rule in rules})
+    rules = [
+        rule.rule
+        for rule in pages.app.url_map.iter_rules()
+        if rule.rule.startswith("/admin") and "GET" in (rule.methods or ())
+    ]
+    assert len(rules) > 30
+    return sorted(
+        {rule.replace("<int:object_id>", "1").replace("<kind>", "new-ticket") for rule in rules}
+    )
 
 
 def test_every_page_works(everywhere: RunningPortal) -> None:
@@ -43,6 +51,10 @@ def test_every_save_leaves_an_event(everywhere: RunningPortal) -> None:
         ("/admin/groups/1", {"comment": "neu"}),
         ("/admin/queues/new", {"name": "Neu", "group": "technik"}),
         ("/admin/queues/1", {"purpose": "neu"}),
+        ("/admin/queues/1/answers", {"text_de": "Danke"}),
+        ("/admin/queues/1/answers/new-ticket", {"subject_en": "Thanks"}),
+        ("/admin/templates/new", {"name": "Neu", "text": "Guten Tag {customer_name}"}),
+        ("/admin/templates/1", {"text": "Guten Morgen"}),
         ("/admin/customers/new", {"number": "N-1", "name": "Neu"}),
         ("/admin/customers/1", {"city": "Neustadt"}),
         ("/admin/customer-users/1", {"city": "Neustadt"}),
@@ -81,6 +93,9 @@ def test_what_does_not_exist_is_missing(everywhere: RunningPortal) -> None:
         f"groups/{HUGE}",
         f"queues/{HUGE}",
         f"staff/{HUGE}/password",
+        f"queues/{HUGE}/answers",
+        f"templates/{HUGE}",
+        "queues/1/answers/nothing",
         "customer-users/0",
         "groups/-1",
         "queues/x",
