@@ -62,7 +62,7 @@ def save_template(
     with problems.gathered():
         check_placeholders(values.text, PLACEHOLDERS, "text")
     if values.language and values.language not in LANGUAGES:
-        problems.add(Invalid("language", _("This language is not offered.")))
+        problems.add(Invalid("language", _("There is no such language.")))
     queue: Queue | None = None
     with problems.gathered():
         queue = _queue(session, values.queue)
