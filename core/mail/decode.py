@@ -174,12 +174,20 @@ def filename(part: Part) -> str:
     name = parameter(part, b"content-disposition", b"filename") or parameter(
         part, b"content-type", b"name"
     )
-    if not name:
-        return ""
-    name = name.replace("\\", "/").rpartition("/")[2].strip(". ") or "file"
-    if len(name) <= MAX_FILENAME:
+    return clean_filename(name) if name else ""
+
+
+def clean_filename(name: str) -> str:
+    """Return a file's name without folders and as one line, of at most 200 characters."""
+    last = one_line(name).replace("\\", "/").rpartition("/")[2].strip(". ")
+    return shorter_filename(last or "file", MAX_FILENAME)
+
+
+def shorter_filename(name: str, limit: int) -> str:
+    """Return a name of at most ``limit`` characters, which keeps its ending, such as ``.pdf``."""
+    if len(name) <= limit:
         return name
     stem, dot, suffix = name.rpartition(".")
     if dot and len(suffix) <= 10:
-        return f"{stem[: MAX_FILENAME - len(suffix) - 1]}.{suffix}"
-    return name[:MAX_FILENAME]
+        return f"{stem[: limit - len(suffix) - 1]}.{suffix}"
+    return name[:limit]

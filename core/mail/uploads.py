@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from core.mail.text import one_line
+from core.mail.decode import clean_filename
 
-MAX_FILENAME = 200
+MAX_TYPE = 100  # characters of a media type; RFC 6838 4.2 allows 127 in each part
 
 
 class Upload(NamedTuple):
@@ -16,8 +16,8 @@ class Upload(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name as one clean line, never empty."""
-        return one_line(self.filename)[:MAX_FILENAME] or "file"
+        """The name as one clean line, without folders, never empty."""
+        return clean_filename(self.filename)
 
     @property
     def media_type(self) -> tuple[str, str]:
@@ -26,9 +26,10 @@ class Upload(NamedTuple):
         A part that calls itself ``message/…`` or ``multipart/…`` would become a part of our own
         message, and not stay a file.
         """
-        main, _slash, sub = self.content_type.partition(";")[0].strip().partition("/")
+        main, _slash, sub = self.content_type.partition(";")[0].strip().lower().partition("/")
         token = sub.replace("-", "").replace(".", "").replace("+", "")
         is_plain = f"{main}{token}".isascii() and main.isalpha() and token.isalnum()
-        if main in {"message", "multipart"} or not is_plain:
+        is_short = len(main) + len(sub) < MAX_TYPE
+        if main in {"message", "multipart"} or not (is_plain and is_short):
             return "application", "octet-stream"
         return main, sub

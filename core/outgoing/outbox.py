@@ -15,15 +15,16 @@ from sqlalchemy.orm import Session
 from core.db import reserve_ids
 from core.i18n import current_language
 from core.intake.raw_store import store_raw
-from core.mail.addresses import address_key
-from core.mail.tokens import TOKEN_LENGTH, Token, TokenKind, make_token
+from core.mail.addresses import MAX_ADDRESS, address_key
+from core.mail.text import one_line
+from core.mail.tokens import Token, TokenKind, make_token
 from core.mail.uploads import Upload
 from core.models import OutgoingMail, RawMail, now
 from core.outgoing.compose import Letter, Mailbox, compose, to_ascii_domain
 from core.outgoing.installation import Installation
 from core.words import OutgoingKind, OutgoingState
 
-MAX_LOCAL_PART = 64  # RFC 5321 4.5.3.1.1
+MAX_LOCAL_PART = 64  # octets, RFC 5321 4.5.3.1.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ class Posted(NamedTuple):
 def post(session: Session, installation: Installation, posting: Posting) -> Posted:
     """Compose a message and put it into the outbox, in the caller's writing transaction.
 
-    Raises ``ValueError`` for a recipient that is no mail address.
+    Raises ``ValueError`` as ``compose`` does, before anything is stored.
     """
     recipients = _recipients(posting)
     (ids, (raw_id,)) = (
@@ -130,10 +131,11 @@ def bounce_address(installation: Installation, posting: Posting, outgoing_id: in
 
 def _sub_address(address: str, token: str) -> str:
     """Return the address with a token in it, or as it is where that would be too long."""
-    local, _at, domain = to_ascii_domain(address).rpartition("@")
-    if len(local) + 1 + TOKEN_LENGTH > MAX_LOCAL_PART:
-        return f"{local}@{domain}"
-    return f"{local}+{token}@{domain}"
+    plain = to_ascii_domain(address)
+    local, _at, domain = plain.rpartition("@")
+    longer = f"{local}+{token}@{domain}"
+    is_long = len(f"{local}+{token}".encode()) > MAX_LOCAL_PART or len(longer) > MAX_ADDRESS
+    return plain if is_long else longer
 
 
 def _domain(sender: Mailbox) -> str:
@@ -141,7 +143,9 @@ def _domain(sender: Mailbox) -> str:
 
 
 def _recipients(posting: Posting) -> list[Mailbox]:
-    """Return everybody who gets the message, once."""
+    """Return everybody who gets the message, once. Raises ``ValueError`` without any."""
+    if not posting.to:
+        raise ValueError("no recipient")
     found = {address_key(each.address) or each.address: each for each in (*posting.to, *posting.cc)}
     return list(found.values())
 
@@ -159,7 +163,7 @@ def _row(posting: Posting, outgoing_id: int, recipient: Mailbox, at: datetime) -
         "staff_id": posting.staff_id,
         "recipient": address,
         "recipient_key": address_key(address) or address,
-        "subject": posting.subject[:500],
+        "subject": one_line(posting.subject)[:500],
         "language": current_language(),
         "created_at": at,
         "next_try_at": at,
