@@ -62,6 +62,13 @@ def _host_name(value: str) -> str:
     return value
 
 
+def _relay_host(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value)) if ":" in value else value and _host_name(value)
+    except ValueError:
+        raise ValueError("must be a host name or an address") from None
+
+
 def _public_url(value: str) -> str:
     if value and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
         raise ValueError("must start with http:// or https:// and name a host")
@@ -78,6 +85,7 @@ HostPort = Annotated[str, AfterValidator(_host_port)]
 Listener = Annotated[str, AfterValidator(_listener)]
 Network = Annotated[str, AfterValidator(_network)]
 HostName = Annotated[str, AfterValidator(_host_name)]
+RelayHost = Annotated[str, AfterValidator(_relay_host)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 
 
@@ -126,13 +134,25 @@ class WebSection(Section):
 
 
 class RelaySection(Section):
-    """``[relay]``: the firm's mail server for outgoing mail; no host, no sending."""
+    """``[relay]``: the firm's mail server for outgoing mail; no host, no sending.
 
-    host: str = ""
+    ``ca_file`` holds the certificates that vouch for a private relay, instead of the system's.
+    """
+
+    host: RelayHost = ""
     port: int = Field(default=587, ge=1, le=65_535)
     tls: Literal["starttls", "tls", "none"] = "starttls"
     username: str = ""
     password_file: str = ""
+    ca_file: str = ""
+
+    @model_validator(mode="after")
+    def _name_with_password(self) -> "RelaySection":
+        if bool(self.username) != bool(self.password_file):
+            raise ValueError("username and password_file belong together: set both or neither")
+        if self.username and self.tls == "none":
+            raise ValueError('a password is not sent in plain text: tls must not be "none"')
+        return self
 
 
 class Config(BaseSettings):

@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -14,15 +15,19 @@ from typing import TypeVar
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core.config import Config
+from core.config import Config, RelaySection
 from core.db import Database
 from core.errors import SchalterError
+from core.models import now
+from core.outgoing.lists import outbox_state
+from core.outgoing.relay import Deadlines, RelayFault, relay_session, tls_context
 from core.revision import check_revision, newest_revision
 from core.secret_key import load_secret_key
 
 SECONDS = 4.0  # that anything outside this machine gets
 LEAST_FREE = 200 * 1024 * 1024  # bytes; below this, or 1.5 times the largest mail, the gateway
 SIZES_FREE = 1.5  # answers 452
+LONGEST_WAIT = timedelta(hours=1)  # of outgoing mail, after which somebody should look
 
 T = TypeVar("T")
 
@@ -50,7 +55,10 @@ def check_all(config: Config, database: Database) -> Iterator[Check]:
     answers = check_database(database)
     yield answers
     if answers.state is not State.FAILED:
-        yield check_migrations(database)
+        migrations = check_migrations(database)
+        yield migrations
+        if migrations.state is not State.FAILED:
+            yield check_outbox(database)
     yield check_disk(config, database)
     yield check_relay(config)
     yield check_dns(config)
@@ -68,6 +76,10 @@ def check_configuration(config: Config) -> Check:
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         files = f"smtp.tls_cert {config.smtp.tls_cert}, smtp.tls_key {config.smtp.tls_key}"
         return Check(name, State.FAILED, f"{files}: {error}")
+    try:
+        tls_context(config.relay)
+    except OSError as error:
+        return Check(name, State.FAILED, f"relay.ca_file: {config.relay.ca_file}: {error}")
     password_file = config.relay.password_file
     if password_file and not Path(password_file).is_file():
         return Check(name, State.FAILED, f"relay.password_file: {password_file}: no such file")
@@ -120,20 +132,33 @@ def check_disk(config: Config, database: Database) -> Check:
     return Check("disk", State.OK, told)
 
 
+def check_outbox(database: Database) -> Check:
+    """Does outgoing mail leave?"""
+    with database.read() as session:
+        outbox = outbox_state(session)
+    told = f"{outbox.waiting} waiting, {outbox.failed} not sent"
+    if outbox.oldest_waiting_at is None:
+        return Check("outbox", State.OK, told)
+    waited = now() - outbox.oldest_waiting_at
+    told += f", the oldest waits for {waited.total_seconds() / 3600:.1f} h"
+    return Check("outbox", State.WARNING if waited > LONGEST_WAIT else State.OK, told)
+
+
 def check_relay(config: Config) -> Check:
-    """Does the mail server for outgoing mail answer?"""
+    """Does the mail server for outgoing mail let us in? Greeting, TLS and sign-in are tried."""
     relay = config.relay
     if not relay.host:
-        text = "relay.host is not set: outgoing mail waits in the outbox"
-        return Check("relay", State.WARNING, text)
+        return Check("relay", State.WARNING, "not configured: outgoing mail waits")
     place = f"{relay.host}:{relay.port}"
     try:
-        greeting = _in_time(lambda: _greeting(relay.host, relay.port, tls=relay.tls == "tls"))
+        _in_time(lambda: _visit(relay, config.smtp.hostname))
+    except RelayFault as fault:
+        return Check("relay", State.FAILED, str(fault))
     except OSError as error:  # a timeout is one, too
         return Check("relay", State.FAILED, f"{place}: {_reason(error)}")
-    if not greeting.startswith("220"):
-        return Check("relay", State.FAILED, f"{place}: greets with {greeting[:100]!r}")
-    return Check("relay", State.OK, f"{place} answers")
+    said = "" if relay.tls == "none" else ", encrypted"
+    said += f", signed in as {relay.username}" if relay.username else ""
+    return Check("relay", State.OK, f"{place} answers{said}")
 
 
 def check_dns(config: Config) -> Check:
@@ -153,12 +178,9 @@ def check_dns(config: Config) -> Check:
     return Check("dns", State.OK, f"smtp.hostname {name} is {', '.join(addresses)}")
 
 
-def _greeting(host: str, port: int, *, tls: bool) -> str:
-    with socket.create_connection((host, port), timeout=SECONDS) as plain:
-        if not tls:
-            return plain.recv(512).decode("ascii", "replace").strip()
-        with ssl.create_default_context().wrap_socket(plain, server_hostname=host) as wrapped:
-            return wrapped.recv(512).decode("ascii", "replace").strip()
+def _visit(relay: RelaySection, hostname: str) -> None:
+    with relay_session(relay, hostname, Deadlines(SECONDS, SECONDS, SECONDS)):
+        pass
 
 
 def _in_time(ask: Callable[[], T]) -> T:
@@ -166,12 +188,12 @@ def _in_time(ask: Callable[[], T]) -> T:
 
     The system's look-up of names cannot be called off, so it is left behind in its thread.
     """
-    answers: SimpleQueue[T | OSError] = SimpleQueue()
+    answers: SimpleQueue[T | OSError | RelayFault] = SimpleQueue()
 
     def run() -> None:
         try:
             answers.put(ask())
-        except OSError as error:
+        except (OSError, RelayFault) as error:
             answers.put(error)
 
     Thread(target=run, daemon=True).start()
@@ -179,7 +201,7 @@ def _in_time(ask: Callable[[], T]) -> T:
         answer = answers.get(timeout=SECONDS)
     except Empty:
         raise TimeoutError(f"no answer within {SECONDS:g} s") from None
-    if isinstance(answer, OSError):
+    if isinstance(answer, OSError | RelayFault):
         raise answer
     return answer
 

@@ -2,29 +2,36 @@
 
 Each task is one small transaction, so that a writer never waits long for it. Several workers may
 run on PostgreSQL: each task takes only rows that nobody else has, or deletes what is due anyway.
-While the database is away the worker keeps trying.
+While the database is away the worker keeps trying. The courier has a thread of its own: a relay
+that stalls stops nothing else.
 """
 
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from core.accounts import sessions, throttle
+from core.accounts import password_links, sessions, throttle
 from core.accounts.customer_users import return_to_valid
 from core.config import load_config
 from core.db import Database
 from core.errors import SchalterError
 from core.logs import set_up_logging
+from core.outgoing.courier import Courier
+from core.outgoing.installation import installation_of
 from core.revision import check_revision
 from core.settings import load_settings
 from core.signals import StopSignals
 
 RETRY_SECONDS = 10.0  # after a task failed
+GRACE_SECONDS = 3.0  # that the mail at hand gets when the worker is to stop
+CUT_SECONDS = 2.0  # for the courier to note that it was cut off
 
 log = logging.getLogger("worker")
 
@@ -53,10 +60,22 @@ def _forget_failed_sign_ins(session: Session) -> str:
     return ""
 
 
+def _answer_password_requests(session: Session) -> str:
+    answered = password_links.answer_requests(session)
+    return f"{answered} links for new passwords" if answered else ""
+
+
+def _remove_expired_links(session: Session) -> str:
+    password_links.remove_expired_links(session)
+    return ""
+
+
 TASKS = (
+    Task("answer-password-requests", 5.0, _answer_password_requests),
     Task("return-to-valid", 60.0, _return_to_valid),
     Task("remove-expired-sessions", 300.0, _remove_expired_sessions),
     Task("forget-failed-sign-ins", 300.0, _forget_failed_sign_ins),
+    Task("remove-expired-links", 3600.0, _remove_expired_links),
 )
 
 
@@ -103,20 +122,64 @@ class Worker:
         return True
 
 
+@contextmanager
+def sending(courier: Courier) -> Iterator[None]:
+    """Let the courier work in a thread of its own while the block lasts.
+
+    At the end the mail at hand gets a moment, then its connection is cut: it counts as not sent.
+    Whatever holds the courier even then is left behind; the lease of its mail runs out.
+    """
+    thread = Thread(target=_send_until_stopped, args=(courier,), name="courier", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        courier.stop()
+        thread.join(GRACE_SECONDS)
+        if thread.is_alive():
+            courier.abandon()
+            thread.join(CUT_SECONDS)
+
+
+def _send_until_stopped(courier: Courier) -> None:
+    """Send what is due, again and again. A database that is away is told of once."""
+    is_failing = False
+    while True:
+        try:
+            pause = courier.run_due()
+            if is_failing:
+                log.info("courier: the database answers again")
+            is_failing = False
+        except DBAPIError as error:
+            if not is_failing:
+                log.warning("courier: the database fails: %s", type(error.orig).__name__)
+            is_failing, pause = True, RETRY_SECONDS
+        except Exception:  # a defect must not end all sending
+            log.exception("courier failed")
+            pause = RETRY_SECONDS
+        if courier.wait(pause):
+            return
+
+
 def main() -> int:
     """Work until told to stop; return the exit status: 0 stopped, 1 could not start."""
     set_up_logging("worker")
     with StopSignals() as signals:
         try:
-            database = Database(load_config().database.url)
+            config = load_config()
+            installation = installation_of(config)
+            database = Database(config.database.url)
             check_revision(database)
         except SchalterError as error:
             print(f"schalter worker: {error}", file=sys.stderr)  # noqa: T201 - why it ends
             return 1
         log.info("started")
+        if not config.relay.host:
+            log.info("relay.host is not set: outgoing mail waits")
         worker = Worker(database)
-        while not signals.wait(worker.run_due()):
-            pass
+        with sending(Courier(database, installation, config.relay)):
+            while not signals.wait(worker.run_due()):
+                pass
         database.dispose()
     log.info("stopped")
     return 0

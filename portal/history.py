@@ -45,6 +45,7 @@ OBJECT_KINDS: Mapping[str, str] = {
     "staff": N_("Staff account"),
     "ticket": N_("Ticket"),
     "held-mail": N_("Held mail"),
+    "outgoing-mail": N_("Outgoing mail"),
     "mail-address": N_("Mail address"),
 }
 ACTIONS: Mapping[str, str] = {
@@ -68,6 +69,9 @@ ACTIONS: Mapping[str, str] = {
     "linked": N_("linked"),
     "unlinked": N_("link removed"),
     "came-back": N_("mail came back"),
+    "not-sent": N_("mail not sent"),
+    "retried": N_("tried again"),
+    "cancelled": N_("called off"),
     "bounces-cleared": N_("returned mails cleared"),
 }
 ACTOR_KINDS: Mapping[ActorKind, str] = {

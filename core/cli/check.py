@@ -11,11 +11,11 @@ from core.errors import ConfigError, DatabaseUnavailable
 from core.health import Check, State, check_all
 
 
-@click.command("check", short_help="Check configuration, database, disk, relay and DNS.")
+@click.command("check", short_help="Check configuration, database, outbox, disk, relay and DNS.")
 @json_option
 @pass_console
 def command(console: Console, as_json: bool) -> None:
-    """Check configuration, database, migrations, disk, relay and DNS: one line each.
+    """Check configuration, database, migrations, outbox, disk, relay and DNS: one line each.
 
     Exit status 1 if any of them failed; a warning is no failure.
     """

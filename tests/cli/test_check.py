@@ -2,20 +2,23 @@
 
 import time
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from socket import create_server
-from threading import Thread
 
 import pytest
 
 from core import health
 from core.config import Config, RelaySection, SmtpSection
 from core.db import Database
-from core.health import State, check_database, check_disk, check_dns, check_relay
+from core.health import State, check_database, check_disk, check_dns, check_outbox, check_relay
+from core.models import OutgoingMail, now
 from core.secret_key import ensure_secret_key
+from core.words import OutgoingKind, OutgoingState
 from tests.cli.conftest import Installation, one_line
+from tests.support.relay import Script, run_relay
 
-NAMES = ["configuration", "database", "migrations", "disk", "relay", "dns"]
+NAMES = ["configuration", "database", "migrations", "outbox", "disk", "relay", "dns"]
 
 
 def test_all_is_in_order(small_installation: Installation) -> None:
@@ -24,7 +27,7 @@ def test_all_is_in_order(small_installation: Installation) -> None:
     assert [line.split()[:2] for line in result.stdout.splitlines()] == [
         [name, "warning" if name == "relay" else "ok"] for name in NAMES
     ]
-    assert "relay.host is not set" in result.stdout
+    assert "not configured: outgoing mail waits" in result.stdout
 
 
 def test_json_has_the_same(small_installation: Installation) -> None:
@@ -38,7 +41,14 @@ FAILING = [
     ({"SCHALTER_SECRET_KEY_FILE": "none.key"}, "configuration", "no such file"),
     ({"SCHALTER_WEB__LISTN": "x"}, "configuration", "unknown key web.listn"),
     ({"SCHALTER_SMTP__TLS_CERT": "a", "SCHALTER_SMTP__TLS_KEY": "b"}, "configuration", "tls_cert"),
-    ({"SCHALTER_RELAY__PASSWORD_FILE": "none"}, "configuration", "relay.password_file: none"),
+    (
+        {"SCHALTER_RELAY__USERNAME": "x", "SCHALTER_RELAY__PASSWORD_FILE": "none"},
+        "configuration",
+        "relay.password_file: none",
+    ),
+    ({"SCHALTER_RELAY__USERNAME": "x"}, "configuration", "relay: username and password_file"),
+    ({"SCHALTER_RELAY__HOST": "a b"}, "configuration", "relay.host: must be a host name"),
+    ({"SCHALTER_RELAY__CA_FILE": "none.pem"}, "configuration", "relay.ca_file: none.pem"),
     ({"SCHALTER_DATABASE__URL": "sqlite:///none.db"}, "database", "no such file yet"),
     ({"SCHALTER_DATABASE__URL": "nonsense"}, "database", "Could not parse"),
     ({"SCHALTER_DATABASE__URL": "postgresql://x@127.0.0.1:1/x"}, "database", "127.0.0.1:1"),
@@ -88,33 +98,46 @@ def test_a_disk_that_is_nearly_full(
 
 
 @pytest.mark.parametrize(
-    ("greeting", "state"),
+    ("script", "state", "text"),
     [
-        (b"220 mail.example ESMTP\r\n", State.OK),
-        (b"554 go away\r\n", State.FAILED),
-        (b"", State.FAILED),
+        ({}, State.OK, "answers"),
+        ({"greeting": b"554 go away"}, State.FAILED, "it greets with 554 go away"),
+        ({"greeting": b"what"}, State.FAILED, "no SMTP"),
+        ({"EHLO": b"451 later"}, State.FAILED, "it answers EHLO with 451 later"),
     ],
 )
-def test_a_relay_is_asked_for_its_greeting(greeting: bytes, state: State) -> None:
-    with closing(create_server(("127.0.0.1", 0))) as server:
+def test_a_relay_is_visited(script: dict[str, bytes], state: State, text: str) -> None:
+    with run_relay(Script(script)) as found:
+        relay = RelaySection(host="127.0.0.1", port=found.port, tls="none")
+        check = check_relay(Config(relay=relay))
+    assert check.state is state
+    assert text in check.text
+    assert not found.messages
 
-        def greet() -> None:
-            connection, _peer = server.accept()
-            with connection:
-                connection.sendall(greeting)
 
-        thread = Thread(target=greet)
-        thread.start()
-        relay = RelaySection(host="127.0.0.1", port=server.getsockname()[1])
-        assert check_relay(Config(relay=relay)).state is state
-        thread.join()
+def test_mail_that_does_not_leave_is_a_warning(sqlite_database: Database) -> None:
+    assert check_outbox(sqlite_database).text == "0 waiting, 0 not sent"
+    with sqlite_database.write() as session:
+        for state, age in ((OutgoingState.WAITING, 2), (OutgoingState.FAILED, 9)):
+            session.add(
+                OutgoingMail(
+                    kind=OutgoingKind.REPLY,
+                    state=state,
+                    recipient="anna@muster.example",
+                    recipient_key="anna@muster.example",
+                    created_at=now() - timedelta(hours=age),
+                )
+            )
+    check = check_outbox(sqlite_database)
+    assert check.state is State.WARNING
+    assert check.text == "1 waiting, 1 not sent, the oldest waits for 2.0 h"
 
 
 def test_nothing_outside_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts and says nothing, and a look-up that does not come back."""
     monkeypatch.setattr(health, "SECONDS", 0.2)
     with closing(create_server(("127.0.0.1", 0))) as server:
-        relay = RelaySection(host="127.0.0.1", port=server.getsockname()[1])
+        relay = RelaySection(host="127.0.0.1", port=server.getsockname()[1], tls="none")
         check = check_relay(Config(relay=relay))
     assert check.state is State.FAILED
     assert "timed out" in check.text or "no answer" in check.text
