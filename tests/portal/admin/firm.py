@@ -19,7 +19,8 @@ from core.accounts.matrix import (
 from core.accounts.queues import QueueValues, save_queue
 from core.accounts.search_text import searchable, sort_key
 from core.audit import Actor
-from core.models import Customer, CustomerUser, Group
+from core.models import BouncingAddress, Customer, CustomerUser, Group, now
+from core.tickets.reply_templates import TemplateValues, save_template
 from core.words import ActorKind, ForbiddenRule, Permission, StrangersRule, Validity
 
 SETUP = Actor(ActorKind.STAFF, None, "ada", "192.0.2.9")
@@ -56,6 +57,17 @@ CUSTOMERS = [
     CustomerValues(number="praxis@lehmann.example", name="Praxis Dr. Lehmann", city="Bremen"),
     CustomerValues(number="K-1050", name="Stadtwerke Musterhausen", city="Musterhausen"),
     CustomerValues(number="K-1060", name="Altkunde AG", valid=False),
+]
+TEMPLATES = [
+    TemplateValues(
+        name="Rückfrage Seriennummer",
+        queue="Technik",
+        language="de",
+        text="Guten Tag {customer_name},\n\nbitte nennen Sie uns die Seriennummer des Geräts, um "
+        "das es in {subject} geht. Sie steht auf dem Typenschild.",
+    ),
+    TemplateValues(name="Ihre Unterlagen", text="Guten Tag {customer_name},\n\nanbei …"),
+    TemplateValues(name="Alter Text", text="…", valid=False),
 ]
 PEOPLE = [
     ("Çiğdem", "Öztürk", "K-1010"),
@@ -97,6 +109,8 @@ def add_firm(session: Session) -> None:
         save_customer(session, SETUP, customer)
     for first_name, last_name, number in PEOPLE:
         save_customer_user(session, SETUP, _account(first_name, last_name, number))
+    for template in TEMPLATES:
+        save_template(session, SETUP, template)
     _permit(session)
 
 
@@ -108,6 +122,16 @@ def make_findable(session: Session) -> None:
     for account in session.scalars(select(CustomerUser)):
         account.search_text = customer_user_search_text(account, account.customer)
         account.sort_key = sort_key(account.last_name, account.first_name)
+
+
+def let_mail_come_back(session: Session, login: str) -> str:
+    """Have mail to somebody's main address come back three times; return the address."""
+    address = account_named(session, login).email
+    said = "smtp; 550 5.1.1 <anna@muster.example>: Recipient address rejected: User unknown"
+    session.add(
+        BouncingAddress(address_key=address.lower(), bounces=3, last_at=now(), last_text=said)
+    )
+    return address
 
 
 def account_named(session: Session, login: str) -> CustomerUser:

@@ -4,9 +4,8 @@ import pytest
 from sqlalchemy import func, select
 
 from core.models import AuditEvent
-from core.tickets.reply_templates import TemplateValues, save_template
 from tests.portal.admin.browsing import Admin, admin_of
-from tests.portal.admin.firm import SETUP, account_named, add_firm, group_id, make_findable
+from tests.portal.admin.firm import account_named, add_firm, group_id, make_findable
 from tests.support.portal import RunningPortal
 
 HUGE = "99999999999999999999"
@@ -18,7 +17,6 @@ def everywhere(pages_everywhere: RunningPortal) -> RunningPortal:
     with pages_everywhere.database.write() as session:
         make_findable(session)
         add_firm(session)
-        save_template(session, SETUP, TemplateValues(name="Eingang", text="Guten Tag"))
     return pages_everywhere
 
 

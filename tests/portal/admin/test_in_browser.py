@@ -10,7 +10,13 @@ from sqlalchemy import select
 from core.accounts.groups import GroupValues, save_group
 from core.models import CustomerUserGroup
 from core.words import Permission
-from tests.portal.admin.firm import SETUP, account_named, group_id, make_findable
+from tests.portal.admin.firm import (
+    SETUP,
+    account_named,
+    group_id,
+    let_mail_come_back,
+    make_findable,
+)
 from tests.support.browser import (
     DESKTOP,
     PHONE,
@@ -27,6 +33,7 @@ PAGES = {
     "customer-users-none": "/admin/customer-users?q=zzz",
     "customer-user-new": "/admin/customer-users/new",
     "customer-user": "/admin/customer-users/5",
+    "customer-user-bouncing": "/admin/customer-users/1",
     "customer-user-password": "/admin/customer-users/5/password",
     "customer-user-history": "/admin/customer-users/5/history",
     "customers": "/admin/customers",
@@ -42,6 +49,12 @@ PAGES = {
     "queues": "/admin/queues",
     "queue-new": "/admin/queues/new",
     "queue": "/admin/queues/4",
+    "queue-answers": "/admin/queues/4/answers",
+    "queue-answers-own-words": "/admin/queues/4/answers/new-ticket",
+    "templates": "/admin/templates",
+    "template-new": "/admin/templates/new",
+    "template": "/admin/templates/1",
+    "template-history": "/admin/templates/1/history",
     "staff": "/admin/staff",
     "staff-new": "/admin/staff/new",
     "staff-account": "/admin/staff/1",
@@ -77,6 +90,8 @@ def test_every_page_is_accessible_and_fits(
     dark: bool,
     locale: str,
 ) -> None:
+    with busy_portal.database.write() as session:
+        let_mail_come_back(session, "anna")
     page = open_page(size=size, dark=dark, locale=locale)
     sign_in(page, "ada")
     for name, path in PAGES.items():
