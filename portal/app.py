@@ -38,7 +38,7 @@ from core.i18n import current_language
 from core.models import MAX_ID
 from core.render import template_dir
 from core.secret_key import KeyRing
-from portal import account, admin, customers, signing_in, staff
+from portal import account, admin, customers, passwords, signing_in, staff
 from portal.admin.fixed import CONFIG
 from portal.areas import (
     BY_SIGNED_LINK,
@@ -55,6 +55,7 @@ from portal.headers import add_headers
 from portal.installation import set_installation
 from portal.languages import choose_language
 from portal.limits import limiter
+from portal.logged import logged_path
 from portal.templating import set_up_templates
 from portal.visitors import load_visitor, note_visit, organisation, viewer
 
@@ -62,6 +63,7 @@ log = logging.getLogger(__name__)
 
 AREAS: tuple[Area, ...] = (
     signing_in.area,
+    passwords.area,
     *customers.AREAS,
     account.customer_area,
     account.staff_area,
@@ -185,7 +187,7 @@ def _check_origin() -> None:
         return
     ours = {f"{request.scheme}://{request.host}", current_app.config["PUBLIC_ORIGIN"]}
     if origin not in ours:
-        log.info("form from another origin refused: %s", request.path)
+        log.info("form from another origin refused: %s", logged_path())
         abort(400)
 
 

@@ -30,12 +30,13 @@ from core.errors import (
 from core.i18n import N_, ngettext
 from core.i18n import gettext as _
 from portal.limits import limiter
+from portal.logged import logged_path
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10
 MAX_TYPED = 20  # fields that are shown again
-_SECRETS = ("password", "csrf_token", "token")
+_SECRETS = ("password", "repeated", "token")
 
 # Title, and what to do.
 _NOT_UNDERSTOOD = (
@@ -120,7 +121,7 @@ def _told(error: SchalterError) -> Response:
 
 
 def _no_database(error: Exception) -> Response:
-    log.error("no database for %s %s: %s", request.method, request.path, _reason(error))
+    log.error("no database for %s %s: %s", request.method, logged_path(), _reason(error))
     answer = _page(503, typed=_typed())
     answer.headers["Retry-After"] = str(RETRY_SECONDS)
     return answer
@@ -128,7 +129,7 @@ def _no_database(error: Exception) -> Response:
 
 def _unexpected(_error: Exception) -> Response:
     incident = secrets.token_hex(4)
-    log.exception("request failed (%s): %s %s", incident, request.method, request.path)
+    log.exception("request failed (%s): %s %s", incident, request.method, logged_path())
     return _page(500, incident=incident, typed=_typed())
 
 

@@ -122,15 +122,17 @@ def _attempt(database: Database, kind: AccountKind, name: str, peer: str) -> Att
     with database.write() as session:
         counted = count_attempt(session, kind, name, peer)
     if isinstance(counted, Wait):
-        raise SignInFailed(
-            ngettext(
-                "Too many attempts. Please wait %(num)d second.",
-                "Too many attempts. Please wait %(num)d seconds.",
-                counted.seconds,
-            ),
-            counted.seconds,
-        )
+        raise SignInFailed(too_many_attempts(counted), counted.seconds)
     return counted
+
+
+def too_many_attempts(wait: Wait) -> str:
+    """Return the text that asks somebody to wait."""
+    return ngettext(
+        "Too many attempts. Please wait %(num)d second.",
+        "Too many attempts. Please wait %(num)d seconds.",
+        wait.seconds,
+    )
 
 
 def _refusal() -> SignInFailed:
