@@ -8,7 +8,7 @@ An address belongs to one account unless an admin shares it knowingly. An accoun
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ScalarSelect, select
 from sqlalchemy.orm import Session
 
 from core.accounts.saving import Problems
@@ -76,6 +76,18 @@ def check_addresses(
         shared = share and (kept_shared or (holder is not None and not is_ours))
         wanted.append(WantedAddress(address, key, shared, field))
     return wanted
+
+
+def main_address() -> ScalarSelect[str]:
+    """Return the main address of the account of a query, as one of its columns."""
+    return (
+        select(CustomerUserAddress.address)
+        .where(CustomerUserAddress.customer_user_id == CustomerUser.id)
+        .order_by(CustomerUserAddress.position)
+        .limit(1)
+        .correlate(CustomerUser)
+        .scalar_subquery()
+    )
 
 
 def set_addresses(

@@ -109,6 +109,14 @@ class Access:
         return and_(Ticket.queue_id.in_(self.queues), or_(*own))
 
 
+def guest_may_reply(organisation: Organisation, ticket: OwnedTicket) -> bool:
+    """Whether who opened a ticket without being a customer may write to it again.
+
+    Staff took the ticket on, so it stays open to them as long as its queue is valid.
+    """
+    return ticket.customer_id is None and organisation.queues[ticket.queue_id].valid
+
+
 Grants = Mapping[int, Permission]  # by group id
 
 

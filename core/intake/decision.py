@@ -88,6 +88,15 @@ def reply_to(outcome: Outcome, reference: str) -> Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a rule answers, and why, as a message id with its values."""
+
+    outcome: Outcome
+    because: str
+    values: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One line of an explanation: which rule, what it answered, and why.
 

@@ -1,6 +1,8 @@
 """The facts that a decision is made from, for one message and one recipient."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from core.accounts.permissions import Access
 from core.intake.identify import Match
@@ -19,8 +21,20 @@ class SenderFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Reader:
+    """The account that a ticket belongs to, as far as mail to it is concerned."""
+
+    address: str
+    language: str
+    notices: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TicketFacts:
-    """A ticket that is written to."""
+    """A ticket that is written to.
+
+    ``reader`` is None without a valid account; ``customer_valid`` is False without a customer.
+    """
 
     id: int
     public_id: str
@@ -28,6 +42,47 @@ class TicketFacts:
     customer_user_id: int | None
     customer_id: int | None
     state: TicketState
+    requester: str = ""
+    reader: Reader | None = None
+    customer_valid: bool = False
+    number: int = 0
+
+
+class Relation(StrEnum):
+    """What the sender of a mail is to a ticket."""
+
+    PARTICIPANT = "participant"  # whose ticket it is
+    COLLEAGUE = "colleague"  # another person of the same customer
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUpFacts:
+    """The ticket that a mail says it belongs to, and whether the sender has a part in it.
+
+    ``proven`` is true for a token of ours (T2 in table D), false for a number in the subject (T1).
+    ``allowed`` says that the sender may still write to the ticket's queue, ``may_reply`` that they
+    may also see and answer this ticket in the portal. ``contradicted_by`` are the numbers in the
+    subject where all of them name other tickets than the token.
+    """
+
+    ticket: TicketFacts
+    proven: bool
+    relation: Relation
+    allowed: bool
+    may_reply: bool = False
+    contradicted_by: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecentTickets:
+    """What an account that sends much has opened in a queue during the last ten minutes.
+
+    ``burst`` is the ticket that gathers what is too much, if there is one that is not closed.
+    """
+
+    opened: int
+    burst: TicketFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +114,13 @@ class Facts:
     match: Match
     access: Access | None  # of the matched account, or of its customer alone
     hops: int = 0
+    automatic: bool = False  # written by a machine, or sent with the null reverse-path
     delivery_report: bool = False
     unreadable: bool = False
+    own_mail: bool = False  # one of ours that has come back
+    outgoing_id: int | None = None  # the mail of ours that a token in this one names
+    follow_up: FollowUpFacts | None = None
+    recent: Mapping[int, RecentTickets] = field(default_factory=dict)  # by queue
     portal: PortalFacts | None = None
     release: ReleaseFacts | None = None
 
@@ -80,6 +140,15 @@ class Facts:
     def strict(self) -> bool:
         """Whether the ``strict`` policy is in force."""
         return self.policy is SenderPolicy.STRICT
+
+    def ticket(self, ticket_id: int) -> TicketFacts:
+        """Return one of the tickets that an article can be added to."""
+        known = (
+            self.portal.ticket if self.portal else None,
+            self.follow_up.ticket if self.follow_up else None,
+            *(recent.burst for recent in self.recent.values()),
+        )
+        return next(ticket for ticket in known if ticket is not None and ticket.id == ticket_id)
 
     def follow_up_of(self, ticket: TicketFacts) -> FollowUp:
         """Return what the ticket's queue says about writing to a closed ticket."""

@@ -2,7 +2,7 @@
 
 from core.i18n import N_
 from core.intake.decision import Step
-from core.intake.facts import Facts
+from core.intake.facts import Facts, FollowUpFacts, Relation
 from core.intake.identify import MatchKind
 
 _FOUND = {
@@ -40,7 +40,37 @@ def what_was_found(facts: Facts) -> tuple[Step, ...]:
     steps.append(Step("identify", match.kind.value, _FOUND[match.kind], found))
     if facts.access is not None and facts.queue is not None:
         steps.append(_permission_step(facts))
+    if facts.follow_up is not None:
+        steps.append(_thread_step(facts.follow_up))
     return tuple(steps)
+
+
+_HINTS = {
+    Relation.PARTICIPANT: N_("The subject names ticket %(number)s, which is the sender's own."),
+    Relation.COLLEAGUE: N_(
+        "The subject names ticket %(number)s, of another person of the same customer."
+    ),
+    Relation.FOREIGN: N_(
+        "The subject names ticket %(number)s, in which the sender has no part: that is ignored."
+    ),
+}
+
+
+def _thread_step(found: FollowUpFacts) -> Step:
+    number = (("number", str(found.ticket.number)),)
+    if not found.proven:
+        return Step("thread", "number", _HINTS[found.relation], number)
+    if not found.contradicted_by:
+        return Step("thread", "token", N_("A token of ours names ticket %(number)s."), number)
+    return Step(
+        "thread",
+        "contradiction",
+        N_(
+            "A token of ours names ticket %(number)s, the subject %(others)s: "
+            "the token counts, for only we can make one."
+        ),
+        (*number, ("others", ", ".join(map(str, found.contradicted_by)))),
+    )
 
 
 def _permission_step(facts: Facts) -> Step:

@@ -9,21 +9,39 @@ from typing import Any
 from sqlalchemy import BindParameter, ColumnElement, Date, bindparam, select
 from sqlalchemy.orm import Session
 
+from core.accounts.addresses import main_address
 from core.accounts.permissions import Access, Subject, access_of, valid_account
 from core.errors import Invalid
 from core.i18n import N_
 from core.i18n import gettext as _
-from core.intake.facts import Facts, PortalFacts, ReleaseFacts, SenderFacts, TicketFacts
+from core.intake.bursts import Recent, is_busy, recent_tickets
+from core.intake.facts import (
+    Facts,
+    PortalFacts,
+    RecentTickets,
+    ReleaseFacts,
+    SenderFacts,
+    TicketFacts,
+)
 from core.intake.identify import AccountFacts, CustomerFacts, Match, MatchKind, identify
+from core.intake.named_tickets import (
+    Sender,
+    Tickets,
+    find_tickets,
+    follow_up_of,
+    ids_named,
+    subject_of_match,
+    subjects_of_tickets,
+)
 from core.intake.prepare import Prepared
 from core.mail.customer_numbers import Claim, find_claims
 from core.mail.message import FROM_DEFECTS
+from core.mail.tokens import Token, TokenKind, looks_like_token
 from core.models import (
     Customer,
     CustomerDomain,
     CustomerUser,
     CustomerUserAddress,
-    Ticket,
     now,
 )
 from core.organisation import Organisation, Route
@@ -61,10 +79,14 @@ def gather(
     sought = [_seek(organisation, prepared) for prepared in batch]
     flat = [item for group in sought for item in group]
     mailed = [item for item in flat if item.prepared.incoming.portal is None]
-    accounts = _accounts_by_address(session, {item.sender.address for item in mailed} - {""})
+    recent = Recent.of(organisation.settings, batch)
+    accounts = _accounts_by_address(
+        session, {item.sender.address for item in mailed} - {""}, recent
+    )
     customers = _customers_by_number(
         session, {claim.number for item in mailed for claim in item.claims}
     )
+    tickets = find_tickets(session, set().union(*(ids_named(each.thread) for each in batch)))
     portal = _portal_facts(session, organisation, batch)
     matches = {
         id(item): portal[id(item.prepared)][0]
@@ -72,14 +94,30 @@ def gather(
         else _match(item, accounts, customers)
         for item in flat
     }
-    access = _access(session, organisation, matches.values())
+    found = _Found(
+        organisation,
+        _access(session, organisation, matches.values(), tickets.values()),
+        tickets,
+        recent_tickets(session, recent, {_busy(match) for match in matches.values()} - {0}),
+    )
     return [
-        [
-            _facts(organisation, item, matches[id(item)], access, portal.get(id(item.prepared)))
-            for item in group
-        ]
+        [_facts(found, item, matches[id(item)], portal.get(id(item.prepared))) for item in group]
         for group in sought
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was found for a whole batch."""
+
+    organisation: Organisation
+    access: Mapping[Subject, Access]
+    tickets: Tickets
+    recent: Mapping[int, Mapping[int, RecentTickets]]  # by account, then by queue
+
+
+def _busy(match: Match) -> int:
+    return match.account.customer_user_id if match.account and match.account.busy else 0
 
 
 def gather_release(
@@ -95,7 +133,9 @@ def gather_release(
         kind = MatchKind.ADDRESS if account.valid else MatchKind.INVALID_ACCOUNT
         match = Match(kind, account, candidates=(account,))
     else:
-        accounts = _accounts_by_address(session, {item.sender.address} - {""})
+        accounts = _accounts_by_address(
+            session, {item.sender.address} - {""}, Recent.of(organisation.settings, [prepared])
+        )
         customers = _customers_by_number(session, {claim.number for claim in item.claims})
         match = _match(item, accounts, customers)
         if match.kind is MatchKind.NUMBER_ONLY:  # a number selects, it never proves
@@ -109,7 +149,7 @@ def gather_release(
         queue=organisation.queues[choice.queue_id],
         sender=sender,
         match=match,
-        access=access.get(_subject(match)),
+        access=access.get(subject_of_match(match)),
         unreadable=prepared.message.parse_error is not None,
         release=ReleaseFacts(
             organisation.queues[choice.queue_id], choice.customer_user_id is not None
@@ -132,9 +172,10 @@ def _seek(organisation: Organisation, prepared: Prepared) -> list[_Sought]:
         route = organisation.route(recipient)
         claims: tuple[Claim, ...] = ()
         if prepared.incoming.portal is None:
+            tag = route.tag if route else None
             claims = find_claims(
                 prepared.message,
-                route.tag if route else None,
+                None if tag and looks_like_token(tag) else tag,
                 settings.number_headers,
                 settings.number_labels,
             )
@@ -168,61 +209,86 @@ def _match(
 
 
 def _facts(
-    organisation: Organisation,
-    item: _Sought,
-    match: Match,
-    access: Mapping[Subject, Access],
-    portal: tuple[Match, PortalFacts] | None,
+    found: _Found, item: _Sought, match: Match, portal: tuple[Match, PortalFacts] | None
 ) -> Facts:
-    message = item.prepared.message
-    queue = item.route.queue if item.route else None
+    prepared, route = item.prepared, item.route
+    message, thread = prepared.message, prepared.thread
+    tokens = thread.tokens_for(item.recipient, route.tag if route else None)
+    sender = Sender(item.sender.address, match, found.access)
+    account_id = match.account.customer_user_id if match.account else 0
+    is_mail = portal is None
     return Facts(
-        organisation=organisation,
+        organisation=found.organisation,
         recipient=item.recipient,
-        known_recipient=item.route is not None,
-        queue=queue,
+        known_recipient=route is not None,
+        queue=route.queue if route else None,
         sender=item.sender,
         match=match,
-        access=access.get(_subject(match)),
+        access=sender.own_access,
         hops=message.received_count,
-        delivery_report=message.is_delivery_report,
+        automatic=is_mail and (not prepared.incoming.envelope.mail_from or message.is_automatic),
+        delivery_report=_is_report(prepared, tokens),
         unreadable=message.parse_error is not None,
+        own_mail=thread.is_ours,
+        outgoing_id=tokens[0].outgoing_id if tokens else None,
+        follow_up=follow_up_of(found.organisation, thread, tokens, found.tickets, sender)
+        if found.tickets and is_mail
+        else None,
+        recent=found.recent.get(account_id, {}) if is_mail else {},
         portal=portal[1] if portal else None,
     )
 
 
-def _subject(match: Match) -> Subject:
-    if match.account is not None:
-        account = match.account
-        return Subject(account.customer_user_id, account.customer_id, account.sees_customer_tickets)
-    return Subject(None, match.customer_id or 0)
+def _is_report(prepared: Prepared, tokens: Sequence[Token]) -> bool:
+    """Whether a mail reports what became of another one.
+
+    Some servers do so in words only: then the null reverse-path (RFC 5321 4.5.5) and the address
+    that we made for reports tell, unless somebody's answering machine says that it is one.
+    """
+    if prepared.message.is_delivery_report:
+        return True
+    if prepared.incoming.envelope.mail_from or not tokens:
+        return False
+    is_to_bounce_address = tokens[0].kind is TokenKind.BOUNCE
+    return is_to_bounce_address and (
+        prepared.report is not None or not prepared.message.is_automatic
+    )
 
 
 def _access(
-    session: Session, organisation: Organisation, matches: Iterable[Match]
+    session: Session,
+    organisation: Organisation,
+    matches: Iterable[Match],
+    tickets: Iterable[TicketFacts] = (),
 ) -> dict[Subject, Access]:
-    """Return the access of everybody who was matched; an invalid account has none."""
-    subjects = {
-        _subject(match)
+    """Return the access of everybody who was matched; an invalid account has none.
+
+    And that of the customers of tickets which have no account.
+    """
+    subjects = subjects_of_tickets(tickets) | {
+        subject_of_match(match)
         for match in matches
         if match.customer_id is not None and match.kind is not MatchKind.INVALID_ACCOUNT
     }
     return access_of(session, organisation, subjects) if subjects else {}
 
 
+# Statements are built once: building them costs as much as running them.
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
+_TODAY: ColumnElement[date] = bindparam("today", type_=Date)
 _ACCOUNT = (
     CustomerUser.id,
     CustomerUser.login,
     CustomerUser.customer_id,
     Customer.number,
     CustomerUser.sees_customer_tickets,
+    valid_account(_TODAY),
+    main_address(),
+    CustomerUser.language,
+    CustomerUser.notices,
 )
-
-# Statements are built once: building them costs as much as running them.
-_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
-_TODAY: ColumnElement[date] = bindparam("today", type_=Date)
 _BY_ADDRESS = (
-    select(CustomerUserAddress.address_key, *_ACCOUNT, valid_account(_TODAY))
+    select(CustomerUserAddress.address_key, *_ACCOUNT, is_busy())
     .select_from(CustomerUserAddress)
     .join(CustomerUser, CustomerUser.id == CustomerUserAddress.customer_user_id)
     .join(Customer, Customer.id == CustomerUser.customer_id)
@@ -230,7 +296,7 @@ _BY_ADDRESS = (
     .order_by(CustomerUser.id)
 )
 _BY_ID = (
-    select(*_ACCOUNT, valid_account(_TODAY))
+    select(*_ACCOUNT)
     .join(Customer, Customer.id == CustomerUser.customer_id)
     .where(CustomerUser.id.in_(_KEYS))
 )
@@ -241,10 +307,12 @@ _BY_NUMBER = (
 )
 
 
-def _accounts_by_address(session: Session, keys: set[str]) -> dict[str, list[AccountFacts]]:
+def _accounts_by_address(
+    session: Session, keys: set[str], recent: Recent
+) -> dict[str, list[AccountFacts]]:
     found: dict[str, list[AccountFacts]] = defaultdict(list)
     if keys:
-        values = {"keys": list(keys), "today": now().date()}
+        values = {"keys": list(keys), "today": now().date(), **recent.values}
         for row in session.connection().execute(_BY_ADDRESS, values):
             found[row[0]].append(AccountFacts(*row[1:]))
     return found
@@ -282,7 +350,9 @@ def _portal_facts(
     if not submissions:
         return {}
     accounts = _accounts_by_id(session, {asked.customer_user_id for _, asked in submissions})
-    tickets = _tickets(session, {asked.ticket_id for _, asked in submissions if asked.ticket_id})
+    tickets = find_tickets(
+        session, {asked.ticket_id for _, asked in submissions if asked.ticket_id}
+    )
     return {
         id(prepared): (
             _portal_match(accounts.get(asked.customer_user_id)),
@@ -301,19 +371,3 @@ def _portal_match(account: AccountFacts | None) -> Match:
         return Match(MatchKind.UNKNOWN)
     kind = MatchKind.ADDRESS if account.valid else MatchKind.INVALID_ACCOUNT
     return Match(kind, account, candidates=(account,))
-
-
-def _tickets(session: Session, ids: set[int]) -> dict[int, TicketFacts]:
-    if not ids:
-        return {}
-    statement = select(
-        Ticket.id,
-        Ticket.public_id,
-        Ticket.queue_id,
-        Ticket.customer_user_id,
-        Ticket.customer_id,
-        Ticket.state,
-    ).where(Ticket.id.in_(ids))
-    if session.get_bind().dialect.name == "postgresql":
-        statement = statement.with_for_update()  # nobody closes or moves it meanwhile
-    return {row[0]: TicketFacts(*row) for row in session.execute(statement)}

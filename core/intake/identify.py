@@ -14,7 +14,11 @@ from core.words import MatchedBy
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
-    """A customer user as far as a decision needs it; ``valid`` includes its customer's."""
+    """A customer user as far as a decision and an answer need it.
+
+    ``valid`` includes its customer's. ``address`` is the main one; ``busy`` says that the account
+    has so many tickets of the last minutes that they must be counted.
+    """
 
     customer_user_id: int
     login: str
@@ -22,6 +26,10 @@ class AccountFacts:
     customer_number: str
     sees_customer_tickets: bool
     valid: bool
+    address: str = ""
+    language: str = ""
+    notices: bool = True
+    busy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

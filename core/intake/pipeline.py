@@ -15,7 +15,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from core.i18n import N_
-from core.intake.decision import Decision, Hold, Step
+from core.intake.bursts import Opened
+from core.intake.decision import AppendArticle, Decision, Hold, Step
 from core.intake.facts import Facts, SenderFacts
 from core.intake.gather import gather
 from core.intake.identify import Match, MatchKind
@@ -28,6 +29,7 @@ from core.mail.message import unreadable
 from core.mail.threads import NO_THREAD
 from core.models import Delivery, IntakeSeen, Mail, Ticket
 from core.organisation import Organisation, load_organisation
+from core.outgoing.bounces import record_bounce
 from core.words import Evidence
 
 log = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ def _take_in_alone(session: Session, organisation: Organisation, prepared: Prepa
 
 @dataclass(slots=True)
 class _Work:
-    """What a batch comes to: new mails to record, and deliveries that came again."""
+    """What messages come to: new mails to record, and deliveries that came again."""
 
     mails: list[list[Part]] = field(default_factory=list)
     results: list[list["Part | _Earlier"]] = field(default_factory=list)
@@ -83,23 +85,34 @@ class _Work:
 def _take_in_together(
     session: Session, organisation: Organisation, batch: Sequence[Prepared]
 ) -> list[Receipt]:
+    receipts: list[Receipt] = []
+    while len(receipts) < len(batch):
+        receipts += _take_in_first(session, organisation, batch[len(receipts) :])
+    return receipts
+
+
+def _take_in_first(
+    session: Session, organisation: Organisation, batch: Sequence[Prepared]
+) -> list[Receipt]:
+    """Take in a batch, up to a message that opens a ticket to which those behind it belong."""
     facts = gather(session, organisation, batch)
     keys = [
         [intake_key(prepared, _queue_id(part)) for part in parts]
         for prepared, parts in zip(batch, facts, strict=True)
     ]
     seen = _earlier(session, {key for group in keys for key in group})
-    work = _decide_all(batch, facts, keys, seen)
+    work = _decide(batch, facts, keys, seen)
     if work.mails:
         record(session, work.mails)
+        _note_bounces(session, work.mails)
     if work.repeated:
         _count_duplicates(session, [part.delivery_id for part in work.repeated])
     return [
-        _receipt(prepared, results) for prepared, results in zip(batch, work.results, strict=True)
+        _receipt(prepared, results) for prepared, results in zip(batch, work.results, strict=False)
     ]
 
 
-def _decide_all(
+def _decide(
     batch: Sequence[Prepared],
     facts: Sequence[Sequence[Facts]],
     keys: Sequence[Sequence[bytes]],
@@ -108,15 +121,18 @@ def _decide_all(
     """Decide each recipient of each message, unless the same was taken in before."""
     work = _Work()
     first: dict[bytes, Part] = {}
+    opened = Opened()
     for prepared, parts, part_keys in zip(batch, facts, keys, strict=True):
         mail: list[Part] = []
         results: list[Part | _Earlier] = []
         for part_facts, key in zip(parts, part_keys, strict=True):
             before = seen.get(key) or first.get(key)
             if before is None or (isinstance(before, Part) and before.prepared is prepared):
-                part = Part(prepared, part_facts, decide(part_facts), key, same_as=before)
+                part = _decide_part(prepared, opened.seen_by(part_facts), key, before, mail)
                 if part.kept:
                     first.setdefault(key, part)
+                if part.same_as is None:
+                    opened.add(part_facts, part.decision.outcome)
                 mail.append(part)
                 results.append(part)
             else:
@@ -125,7 +141,30 @@ def _decide_all(
         if mail:
             work.mails.append(mail)
         work.results.append(results)
+        if any(part.opens_burst for part in mail):
+            break
     return work
+
+
+def _decide_part(
+    prepared: Prepared, facts: Facts, key: bytes, same_queue: Part | None, mail: Sequence[Part]
+) -> Part:
+    """Decide one recipient; a ticket that the mail was added to for another gets it only once."""
+    part = Part(prepared, facts, decide(facts), key, same_as=same_queue)
+    if same_queue is None and isinstance(part.decision.outcome, AppendArticle):
+        ticket_id = part.decision.outcome.ticket_id
+        part.same_as = next((other for other in mail if other.is_added_to(ticket_id)), None)
+    return part
+
+
+def _note_bounces(session: Session, mails: Sequence[Sequence[Part]]) -> None:
+    """Note what delivery reports say at the mails of ours that they are about."""
+    for part in (part for mail in mails for part in mail):
+        report, outgoing_id = part.prepared.report, part.facts.outgoing_id
+        if report is None or outgoing_id is None or not part.is_report:
+            continue
+        at = part.prepared.incoming.received_at
+        record_bounce(session, outgoing_id, report, at, part.article_id)
 
 
 def _queue_id(facts: Facts) -> int | None:

@@ -8,6 +8,7 @@ from core.ids import new_public_id
 from core.intake.incoming import Incoming
 from core.mail.addresses import address_key
 from core.mail.message import Message, content_digest, parse
+from core.mail.reports import Report, read_report
 from core.mail.threads import NO_THREAD, Thread, read_thread
 
 
@@ -16,7 +17,7 @@ class Prepared:
     """A message parsed once.
 
     ``from_key`` is the key of its one From mailbox or "", ``thread`` what it says about the ticket
-    that it belongs to.
+    that it belongs to, ``report`` what it reports about a mail of ours.
     """
 
     incoming: Incoming
@@ -25,6 +26,7 @@ class Prepared:
     from_key: str
     reference: str
     thread: Thread
+    report: Report | None = None
 
 
 def prepare(
@@ -35,15 +37,18 @@ def prepare(
     ``keys`` are those whose tokens are believed; without any, none is found.
     """
     message = parse(incoming.raw)
+    recipients = incoming.envelope.recipients
+    is_mail = incoming.portal is None
+    thread = read_thread(message, recipients, keys) if is_mail else NO_THREAD
+    may_report = message.is_delivery_report or not incoming.envelope.mail_from
     return Prepared(
         incoming=incoming,
         message=message,
         digest=_digest(incoming, message),
         from_key=address_key(message.from_.address or "") or "",
         reference=reference or new_public_id(),
-        thread=NO_THREAD
-        if incoming.portal is not None
-        else read_thread(message, incoming.envelope.recipients, keys),
+        thread=thread,
+        report=read_report(message) if may_report and thread.is_proven else None,
     )
 
 

@@ -6,13 +6,14 @@ The ids are reserved first, so that rows can refer to each other before they are
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Insert, Table, bindparam, case, func, insert, select, update
+from sqlalchemy import Boolean, Insert, Table, and_, bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from core.db import reserve_ids
 from core.ids import new_public_id
 from core.intake.decision import AppendArticle, OpenTicket
 from core.intake.raw_store import store_raw
+from core.intake.responses import outgoing_rows
 from core.intake.rows import Part, Rows, add_article, delivery_row, known, link, links_of, mail_row
 from core.models import (
     Article,
@@ -22,11 +23,13 @@ from core.models import (
     Delivery,
     IntakeSeen,
     Mail,
+    OutgoingMail,
     RawMail,
     Ticket,
     TicketLink,
 )
 from core.tickets.search import index_articles
+from core.words import TicketState
 
 
 def record(session: Session, mails: Sequence[Sequence[Part]]) -> None:
@@ -63,7 +66,8 @@ def record(session: Session, mails: Sequence[Sequence[Part]]) -> None:
             if part.writes_article:
                 add_article(rows, part, mail_id)
             rows.deliveries.append(delivery_row(part, mail_id))
-            if part.kept and part.same_as is None:
+            rows.outgoing.extend(outgoing_rows(part))
+            if part.kept and not part.is_further_address:
                 rows.seen.append({"key": part.key, "delivery_id": part.delivery_id})
         rows.links.extend(links_of(mail))
     _write(session, rows)
@@ -102,8 +106,7 @@ def _set_ids(part: Part, ticket_ids: Any, article_ids: Any) -> None:
             part.article_id = next(article_ids)
         case AppendArticle(ticket_id=ticket_id):
             part.ticket_id = ticket_id
-            if part.facts.portal is not None and part.facts.portal.ticket is not None:
-                part.ticket_public_id = part.facts.portal.ticket.public_id
+            part.ticket_public_id = part.facts.ticket(ticket_id).public_id
             part.article_id = next(article_ids)
 
 
@@ -120,6 +123,8 @@ def _write(session: Session, rows: Rows) -> None:
         (_INSERT_LINK, rows.links),
         (_INSERT_AUDIT, rows.audit_events),
         (_REPLY, rows.replies),
+        (_ADDITION, rows.additions),
+        (_INSERT_OUTGOING, rows.outgoing),
     ):
         if values:
             connection.execute(insertion, values)
@@ -143,6 +148,22 @@ _REPLY = (
     )
 )
 
+_ADDITION = (
+    update(_TICKETS)
+    .where(_TICKETS.c.id == bindparam("ticket"))
+    .values(
+        changed_at=bindparam("at"),
+        waiting_since=case(
+            (
+                and_(bindparam("waits", type_=Boolean), _TICKETS.c.state != TicketState.CLOSED),
+                func.coalesce(_TICKETS.c.waiting_since, bindparam("at")),
+            ),
+            else_=_TICKETS.c.waiting_since,
+        ),
+        version=_TICKETS.c.version + 1,
+    )
+)
+
 
 def _insert(model: type[Base]) -> Insert:
     table = model.__table__
@@ -158,3 +179,4 @@ _INSERT_SEEN = _insert(IntakeSeen)
 _INSERT_ATTACHMENT = _insert(Attachment)
 _INSERT_LINK = _insert(TicketLink)
 _INSERT_AUDIT = _insert(AuditEvent)
+_INSERT_OUTGOING = _insert(OutgoingMail)

@@ -10,6 +10,7 @@ from core.audit import Actor
 from core.intake.decision import (
     AppendArticle,
     Decision,
+    Discard,
     Hold,
     OpenTicket,
     Reject,
@@ -19,9 +20,15 @@ from core.intake.facts import Facts
 from core.intake.incoming import RecipientReceipt, Reply
 from core.intake.prepare import Prepared
 from core.mail.text import one_line
-from core.words import ActorKind, Author, HeldState, Priority, Protocol, TicketState
+from core.words import ActorKind, Author, Flag, HeldState, Priority, Protocol, TicketState
 
-SAME_QUEUE = "same-queue"  # reason of a further address of a queue that the mail reached already
+# Reasons of a further address, of a queue or with a ticket that the mail has reached already
+SAME_QUEUE = "same-queue"
+SAME_TICKET = "same-ticket"
+
+
+# Flags of articles in a customer's ticket that were not written by that customer
+_NOT_THE_CUSTOMER = frozenset({Flag.FOREIGN_ADDRESS, Flag.SENDER_UNCLEAR, Flag.DELIVERY_REPORT})
 
 
 @dataclass(slots=True)
@@ -29,8 +36,8 @@ class Part:
     """A decision for one recipient on its way into the tables.
 
     ``key`` recognises redeliveries. ``same_as`` is an earlier part of the same mail for the same
-    queue: one ticket serves both addresses. ``released_by`` and ``released_at`` are set when staff
-    file a mail that was held.
+    queue, or added to the same ticket: one ticket serves both addresses. ``released_by`` and
+    ``released_at`` are set when staff file a mail that was held.
     """
 
     prepared: Prepared
@@ -68,6 +75,31 @@ class Part:
         return self.same_as is None and isinstance(self.decision.outcome, OpenTicket)
 
     @property
+    def opens_burst(self) -> bool:
+        """Whether this part makes the ticket that gathers what comes too fast."""
+        outcome = self.decision.outcome
+        return self.opens_ticket and isinstance(outcome, OpenTicket) and outcome.burst
+
+    @property
+    def is_report(self) -> bool:
+        """Whether this is a mail server's report that was understood as one, not a copy of it."""
+        outcome = self.decision.outcome
+        is_filed = isinstance(outcome, AppendArticle) and outcome.flag is Flag.DELIVERY_REPORT
+        return self.same_as is None and (is_filed or isinstance(outcome, Discard))
+
+    def is_added_to(self, ticket_id: int) -> bool:
+        """Whether this part adds an article to that ticket."""
+        outcome = self.decision.outcome
+        return self.same_as is None and (
+            isinstance(outcome, AppendArticle) and outcome.ticket_id == ticket_id
+        )
+
+    @property
+    def is_further_address(self) -> bool:
+        """Whether an earlier part of the mail stands for the same queue."""
+        return self.same_as is not None and self.same_as.key == self.key
+
+    @property
     def reply(self) -> Reply:
         """The reply for this recipient."""
         return reply_to(self.decision.outcome, self.prepared.reference)
@@ -99,6 +131,8 @@ class Rows:
     links: list[dict[str, Any]] = field(default_factory=list)
     audit_events: list[dict[str, Any]] = field(default_factory=list)
     replies: list[dict[str, Any]] = field(default_factory=list)
+    additions: list[dict[str, Any]] = field(default_factory=list)
+    outgoing: list[dict[str, Any]] = field(default_factory=list)
 
 
 def add_article(rows: Rows, part: Part, mail_id: int) -> None:
@@ -109,7 +143,7 @@ def add_article(rows: Rows, part: Part, mail_id: int) -> None:
         if outcome.linked_to is not None:
             rows.links.append(link(outcome.linked_to, known(part.ticket_id)))
     elif isinstance(outcome, AppendArticle):
-        rows.replies.append(_reply_row(part, outcome))
+        _change_ticket(rows, part, outcome)
     rows.articles.append(_article_row(part, mail_id))
     rows.attachments.extend(
         {
@@ -161,7 +195,7 @@ def delivery_row(part: Part, mail_id: int) -> dict[str, Any]:
         "recipient": one_line(part.facts.recipient)[:320],
         "queue_id": outcome.queue_id,
         "decision": outcome.kind,
-        "reason": SAME_QUEUE if part.same_as else outcome.reason,
+        "reason": _reason(part),
         "reply": str(part.reply),
         "matched_by": match.matched_by,
         "customer_user_id": match.account.customer_user_id if match.account else None,
@@ -171,6 +205,12 @@ def delivery_row(part: Part, mail_id: int) -> dict[str, Any]:
         "trace": trace(part.decision),
         "held": HeldState.WAITING if isinstance(outcome, Hold) and not part.same_as else None,
     }
+
+
+def _reason(part: Part) -> str:
+    if part.same_as is None:
+        return part.decision.outcome.reason
+    return SAME_QUEUE if part.is_further_address else SAME_TICKET
 
 
 def trace(decision: Decision) -> list[dict[str, Any]]:
@@ -200,7 +240,7 @@ def _ticket_row(part: Part, outcome: OpenTicket) -> dict[str, Any]:
         "state": TicketState.NEW,
         "priority": Priority.NORMAL,
         "owner_id": None,
-        "flag": outcome.flag,
+        "flag": Flag.BURST if outcome.burst else outcome.flag,
         "created_at": incoming.received_at,
         "changed_at": part.filed_at,
         "waiting_since": incoming.received_at,
@@ -209,28 +249,36 @@ def _ticket_row(part: Part, outcome: OpenTicket) -> dict[str, Any]:
     }
 
 
-def _reply_row(part: Part, outcome: AppendArticle) -> dict[str, Any]:
-    """Return what a customer's reply changes of its ticket, as parameters of ``_REPLY``."""
+def _change_ticket(rows: Rows, part: Part, outcome: AppendArticle) -> None:
+    """Add what a mail changes of the ticket that it is added to.
+
+    What a machine wrote changes nothing. What only staff may read, or comes from somebody who is
+    not verified, leaves the state as it is.
+    """
     at = part.prepared.incoming.received_at
-    return {
-        "ticket": outcome.ticket_id,
-        "at": at,
-        "new_state": _state_after(part, outcome),
-        "closing": outcome.close,
-        "closed": at if outcome.close else None,
-    }
+    if outcome.answers or outcome.close:
+        rows.replies.append(
+            {
+                "ticket": outcome.ticket_id,
+                "at": at,
+                "new_state": _state_after(part, outcome),
+                "closing": outcome.close,
+                "closed": at if outcome.close else None,
+            }
+        )
+    elif not (part.facts.automatic or part.facts.delivery_report):
+        rows.additions.append({"ticket": outcome.ticket_id, "at": at, "waits": outcome.visible})
 
 
-def _state_before(part: Part) -> TicketState:
-    assert part.facts.portal is not None and part.facts.portal.ticket is not None
-    return part.facts.portal.ticket.state
+def _state_before(part: Part, outcome: AppendArticle) -> TicketState:
+    return part.facts.ticket(outcome.ticket_id).state
 
 
 def _state_after(part: Part, outcome: AppendArticle) -> TicketState:
-    before = _state_before(part)
+    before = _state_before(part, outcome)
     if outcome.close:
         return TicketState.CLOSED
-    if outcome.reopen or before is TicketState.WAITING:
+    if outcome.reopen or (outcome.answers and before is TicketState.WAITING):
         return TicketState.OPEN
     return before
 
@@ -238,21 +286,26 @@ def _state_after(part: Part, outcome: AppendArticle) -> TicketState:
 def _article_row(part: Part, mail_id: int) -> dict[str, Any]:
     incoming, message, match = part.prepared.incoming, part.prepared.message, part.facts.match
     outcome = part.decision.outcome
+    assert isinstance(outcome, OpenTicket | AppendArticle)
+    flag = Flag.BURST if isinstance(outcome, OpenTicket) and outcome.burst else None
+    is_customer = match.customer_id is not None and outcome.flag not in _NOT_THE_CUSTOMER
     return {
         "id": part.article_id,
         "ticket_id": part.ticket_id,
         "mail_id": mail_id,
-        "author": Author.CUSTOMER if match.customer_id is not None else Author.UNKNOWN,
+        "author": Author.CUSTOMER if is_customer else Author.UNKNOWN,
         "channel": incoming.envelope.protocol,
-        "customer_user_id": match.account.customer_user_id if match.account else None,
+        "customer_user_id": match.account.customer_user_id
+        if is_customer and match.account
+        else None,
         "staff_id": None,
         "from_address": (message.from_.address or "")[:320],
         "from_name": message.from_.name[:500],
         "subject": message.subject[:500],
         "text": message.text,
         "has_html": message.has_html,
-        "visible": True,
-        "flag": outcome.flag if isinstance(outcome, OpenTicket) else None,
+        "visible": outcome.visible if isinstance(outcome, AppendArticle) else True,
+        "flag": outcome.flag or flag,
         "created_at": incoming.received_at,
     }
 
@@ -261,8 +314,10 @@ def _audit_row(part: Part) -> dict[str, Any]:
     actor, outcome = part.released_by or _sender(part), part.decision.outcome
     before: dict[str, Any] = {}
     after: dict[str, Any] = {"article": part.article_id, "reason": outcome.reason}
-    if isinstance(outcome, AppendArticle) and _state_after(part, outcome) != _state_before(part):
-        before["state"], after["state"] = _state_before(part), _state_after(part, outcome)
+    if isinstance(outcome, AppendArticle):
+        states = _state_before(part, outcome), _state_after(part, outcome)
+        if states[0] is not states[1]:
+            before["state"], after["state"] = states
     return {
         "at": part.filed_at,
         "actor_kind": actor.kind,

@@ -6,13 +6,34 @@ its rule is.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import assert_never
 
 from core.i18n import N_
 from core.intake import replies
-from core.intake.decision import AppendArticle, Decision, Hold, OpenTicket, Outcome, Reject, Step
+from core.intake.decision import (
+    Answer,
+    AppendArticle,
+    Decision,
+    Hold,
+    OpenTicket,
+    Outcome,
+    Reject,
+    Step,
+)
 from core.intake.facts import Facts
+from core.intake.follow_ups import (
+    automatic_follow_up,
+    automatic_with_number,
+    follow_up_of_colleague,
+    follow_up_of_foreigner,
+    own_follow_up,
+    own_mail_back,
+    report_on_our_mail,
+    suggested_link,
+    ticket_out_of_reach,
+    token_of_unclear_sender,
+)
 from core.intake.found import what_was_found
 from core.intake.identify import MatchKind
 from core.words import (
@@ -25,15 +46,6 @@ from core.words import (
 )
 
 MAX_HOPS = 50  # Received fields; threat L5
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a rule answers, and why, as a message id with its values."""
-
-    outcome: Outcome
-    because: str
-    values: tuple[tuple[str, str], ...] = ()
 
 
 Rule = Callable[[Facts], Answer | None]
@@ -335,7 +347,7 @@ def _fall_back(facts: Facts) -> Answer:
             (("queue", wanted.name),),
         )
     return Answer(
-        OpenTicket("fallback", target, _flag(facts)),
+        OpenTicket("fallback", target, _flag(facts), linked_to=suggested_link(facts)),
         N_("The account may not write to %(queue)s; filed in %(fallback)s, which it may write to."),
         (("queue", wanted.name), ("fallback", organisation.queues[target].name)),
     )
@@ -346,7 +358,7 @@ def file_it(facts: Facts) -> Answer | None:
     if facts.queue is None:
         return None
     return Answer(
-        OpenTicket("allowed", facts.queue.id, _flag(facts)),
+        OpenTicket("allowed", facts.queue.id, _flag(facts), linked_to=suggested_link(facts)),
         N_("The account may write to %(queue)s."),
         (("queue", facts.queue.name),),
     )
@@ -357,19 +369,28 @@ RULES: tuple[Rule, ...] = (
     portal_reply,
     portal_ticket,
     unknown_recipient,
+    own_mail_back,
     too_many_hops,
+    report_on_our_mail,
     own_address_from_outside,
+    token_of_unclear_sender,
     unclear_sender,
     delivery_report,
     postmaster,
+    automatic_follow_up,
     number_conflict,
     ambiguous_address,
     invalid_account,
+    unverified_shared_address,
+    ticket_out_of_reach,
+    own_follow_up,
+    follow_up_of_colleague,
+    follow_up_of_foreigner,
     stranger,
     number_from_unknown_address,
     unverified_known_domain,
-    unverified_shared_address,
     queue_forbidden,
+    automatic_with_number,
     file_it,
 )
 
@@ -379,9 +400,46 @@ def decide(facts: Facts, rules: tuple[Rule, ...] = RULES) -> Decision:
     for rule in rules:
         answer = rule(facts)
         if answer is not None:
-            step = Step(rule.__name__, answer.outcome.kind.value, answer.because, answer.values)
-            return Decision(answer.outcome, (*what_was_found(facts), step))
+            steps = (*what_was_found(facts), _step(rule.__name__, answer))
+            if (gathered := too_many_tickets(facts, answer.outcome)) is None:
+                return Decision(answer.outcome, steps)
+            return Decision(gathered.outcome, (*steps, _step(too_many_tickets.__name__, gathered)))
     raise AssertionError("the last rule answers whenever there is a queue")
+
+
+def too_many_tickets(facts: Facts, outcome: Outcome) -> Answer | None:
+    """Gather what an account sends too fast in one ticket of the queue (threat L7).
+
+    Asked when a rule has answered: it is allowed to open a ticket, only not one more.
+    """
+    if not isinstance(outcome, OpenTicket) or outcome.queue_id not in facts.recent:
+        return None
+    recent = facts.recent[outcome.queue_id]
+    limit = facts.organisation.settings.burst_tickets
+    if recent.opened < limit:
+        return None
+    values = (("count", str(recent.opened)), ("limit", str(limit)))
+    if recent.burst is None:
+        return Answer(
+            replace(outcome, reason="burst", burst=True),
+            N_("%(count)s tickets in ten minutes; %(limit)s are allowed: this one gathers more."),
+            values,
+        )
+    return Answer(
+        AppendArticle(
+            "burst",
+            recent.burst.id,
+            outcome.queue_id,
+            flag=outcome.flag or Flag.BURST,
+            answers=facts.verified,
+        ),
+        N_("%(count)s tickets in ten minutes; %(limit)s are allowed: added to one ticket."),
+        values,
+    )
+
+
+def _step(name: str, answer: Answer) -> Step:
+    return Step(name, answer.outcome.kind.value, answer.because, answer.values)
 
 
 def _queue_id(facts: Facts) -> int | None:

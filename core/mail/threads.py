@@ -35,6 +35,11 @@ class Thread:
     numbers: tuple[int, ...] = ()
     is_ours: bool = False
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether there is a token of ours at all."""
+        return bool(self.tokens or self.tags)
+
     def tokens_for(self, recipient: str, tag: str | None) -> tuple[Token, ...]:
         """Return the tokens that count for a recipient, the most telling first.
 
