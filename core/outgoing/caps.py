@@ -29,7 +29,7 @@ _LOCK = 0x5C4A17E2  # any number that nothing else here locks
 
 # Nobody reads what is sent there, or a machine answers it (RFC 3834, 2; RFC 5230, 4.6).
 _NOBODY = re.compile(
-    r"(mailer-?daemon|postmaster|(no|do-?not)[-_.]?reply|bounces?|owner-.*|.*-request)",
+    r"(mailer-?daemon|postmaster|(no|do[-_.]?not)[-_.]?reply|bounces?|owner-.*|.*-request)",
     re.IGNORECASE,
 )
 
