@@ -140,8 +140,8 @@ class _Session:
                 offers_tls = script.certificate is not None and not self.encrypted
                 more = (b"STARTTLS",) if offers_tls and not script.implicit_tls else ()
                 lines = (b"relay.example", *script.extensions, *more)
-                usual = b"\r\n".join(b"250-" + each for each in lines[:-1])
-                self.reply(verb, line, usual + b"\r\n250 " + lines[-1])
+                usual = b"".join(b"250-" + each + b"\r\n" for each in lines[:-1])
+                self.reply(verb, line, usual + b"250 " + lines[-1])
             elif verb == "STARTTLS":
                 if self.reply(verb, line, b"220 go", script.injected):
                     self.encrypt()
