@@ -34,7 +34,14 @@ from portal.admin.confirming import ask_first
 from portal.admin.customers import group_choices, known_numbers
 from portal.admin.forms import EditForm, LinesField, long_text, text
 from portal.admin.links import tickets_url
-from portal.admin.passwords import FirstPasswordForm, PasswordForm, new_password, shown_once
+from portal.admin.passwords import (
+    FirstPasswordForm,
+    PasswordForm,
+    about_invitation,
+    invited,
+    new_password,
+    shown_once,
+)
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
@@ -207,8 +214,17 @@ def password(object_id: int) -> Response:
             flash(_('The password of "%(login)s" is set.', login=account.login))
             return redirect(back, 303)
     return form.answer(
-        "admin/customer_user_password.html", account=account, min_characters=MIN_CHARACTERS
+        "admin/customer_user_password.html",
+        account=account,
+        min_characters=MIN_CHARACTERS,
+        **about_invitation(account),
     )
+
+
+@area.post("/<int:object_id>/invite")
+def invite(object_id: int) -> Response:
+    """Send a customer user a link for a password."""
+    return invited(CustomerUser, object_id)
 
 
 @area.get("/<int:object_id>/history")

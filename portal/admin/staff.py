@@ -17,7 +17,7 @@ from core.models import Group, Staff
 from core.words import Permission, Role
 from portal.admin.cells import NONE, cell_choices
 from portal.admin.forms import EditForm, ValidField, text
-from portal.admin.passwords import shown_once
+from portal.admin.passwords import about_invitation, invited, shown_once
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
 from portal.database import reading, writing
@@ -122,7 +122,13 @@ def password(object_id: int) -> Response | str:
         set_password(session, the_viewer().actor, member, hashed, one_time=True)
         back = url_for(".edit", object_id=object_id)
         return shown_once(member, made_up, back, is_new=False)
-    return render_template("admin/staff_password.html", member=member)
+    return render_template("admin/staff_password.html", member=member, **about_invitation(member))
+
+
+@area.post("/<int:object_id>/invite")
+def invite(object_id: int) -> Response:
+    """Send a member of staff a link for a password."""
+    return invited(Staff, object_id)
 
 
 @area.get("/<int:object_id>/history")
