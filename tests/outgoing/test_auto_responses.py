@@ -1,6 +1,7 @@
 """Automatic answers: what is in them, when there is none, and how many there may be."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -14,6 +15,8 @@ from core.audit import SYSTEM
 from core.db import Database
 from core.errors import InvalidFields, NotFound
 from core.i18n import LANGUAGES
+from core.intake.incoming import Incoming
+from core.intake.pipeline import take_in
 from core.models import (
     AuditEvent,
     AutoResponseText,
@@ -36,7 +39,15 @@ from core.outgoing.auto_responses import (
 )
 from core.outgoing.caps import AUTO_RESPONSES
 from core.outgoing.placeholders import unknown_placeholders
-from core.words import AutoResponse, Evidence, OutgoingKind, TicketState, Validity
+from core.words import (
+    AutoResponse,
+    Evidence,
+    OutgoingKind,
+    SenderPolicy,
+    TicketState,
+    Validity,
+)
+from tests.intake.mails import a_mail
 from tests.outgoing.automatic import PORTAL, Office, an_office, text_of
 
 DAY, HOUR, SECOND = timedelta(hours=24), timedelta(hours=1), timedelta(seconds=1)
@@ -428,3 +439,35 @@ def test_two_workers_at_the_same_moment_keep_the_cap(
     for thread in threads:
         thread.join()
     assert sorted(results) == [""] * 3 + [PER_ADDRESS] * 9
+
+
+# A mail bomb
+
+
+def forged(n: int) -> Incoming:
+    """Return a mail that only claims to be of Anna's."""
+    mail = a_mail("Kaufen!", subject=f"Angebot {n}", message_id=f"<{n}@evil.example>")
+    return replace(mail, received_at=now())
+
+
+@pytest.mark.parametrize(
+    ("policy", "sent"),
+    [(SenderPolicy.BALANCED, 0), (SenderPolicy.OPEN, 3), (SenderPolicy.STRICT, 0)],
+)
+def test_a_thousand_forged_mails_are_no_thousand_answers(
+    sqlite_database: Database, tmp_path: Path, policy: SenderPolicy, sent: int
+) -> None:
+    """With ``open`` an address is believed, and the cap of its answers is what is left."""
+    office = an_office(
+        sqlite_database, tmp_path, sender_policy=policy.value, auto_responses_per_address=3
+    )
+    for start in range(0, 1000, 100):
+        with office.database.write() as session:
+            take_in(session, [forged(n) for n in range(start, start + 100)])
+    with office.database.read() as session:
+        ids = session.scalars(select(OutgoingMail.id)).all()
+    composed = [mail for mail in map(office.send, ids) if isinstance(mail, EmailMessage)]
+    assert len(composed) == sent
+    for mail in composed:
+        assert "Angebot" not in mail.as_string()
+        assert "Kaufen" not in text_of(mail)
