@@ -127,9 +127,12 @@ def create_app(config: Config, database: Database) -> Portal:
 
 def _settings(config: Config, keys: KeyRing) -> dict[str, object]:
     is_secure = urlsplit(config.public_url).scheme == "https"
+    retired = [key for key, _replaced in keys.retired]
     return {
         "SECRET_KEY": keys.current,
-        "SECRET_KEY_FALLBACKS": [key for key, _replaced in keys.retired],
+        "SECRET_KEY_FALLBACKS": retired,
+        # Flask-WTF does not look at the fallbacks; its signer takes all keys, the newest last.
+        "WTF_CSRF_SECRET_KEY": [*reversed(retired), keys.current],
         # The signed cookie holds the token of forms and messages for the next page. Who is
         # signed in stands in a cookie of its own (portal.visitors).
         "SESSION_COOKIE_NAME": "__Host-form" if is_secure else "form",
