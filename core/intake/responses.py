@@ -14,12 +14,9 @@ from core.intake.decision import AppendArticle, OpenTicket, Reject
 from core.intake.facts import Facts
 from core.intake.identify import MatchKind
 from core.intake.rows import Part
-from core.mail.addresses import address_key, split_subaddress
+from core.mail.addresses import address_key, has_no_reader, split_subaddress
 from core.outgoing.compose import to_ascii_domain
 from core.words import Evidence, OutgoingKind, OutgoingState
-
-# Local parts behind which there is no reader, or a machine (threat L1)
-NOBODY = frozenset({"mailer-daemon", "postmaster", "noreply", "no-reply", "donotreply"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +52,8 @@ def _is_nobody(facts: Facts, address: str) -> bool:
     """Whether nobody reads there, or we do."""
     key = address_key(address) or address
     base, _tag = split_subaddress(key)
-    local, _at, _domain = base.partition("@")
-    return not {base, key}.isdisjoint(facts.organisation.queue_by_address) or local in NOBODY
+    is_ours = not {base, key}.isdisjoint(facts.organisation.queue_by_address)
+    return is_ours or has_no_reader(address)
 
 
 def _confirmation(part: Part) -> OutgoingKind | None:

@@ -27,6 +27,11 @@ _LETTER = r"A-Za-z0-9\u00a1-\ud7ff\ue000-\U0010ffff"
 _LABEL = rf"[{_LETTER}](?:[{_LETTER}\-]{{0,61}}[{_LETTER}])?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 _ADDR_SPEC = re.compile(rf"({_LOCAL})@({_DOMAIN})")
+# Nobody reads what is sent there, or a machine answers it (RFC 3834, 2; RFC 5230, 4.6).
+_NO_READER = re.compile(
+    r"(mailer-?daemon|postmaster|(no|do[-_.]?not)[-_.]?reply|bounces?|owner-.*|.*-request)",
+    re.IGNORECASE,
+)
 _QUOTED_STRING = re.compile(r'"((?:[^"\\\r\n]|\\[^\r\n])*)"')
 _ATOM = re.compile(rf"[{_ATEXT}.]+")
 
@@ -72,6 +77,12 @@ def split_subaddress(address: str) -> tuple[str, str | None]:
     if not plus or not base:
         return address, None
     return f"{base}@{domain}", tag or None
+
+
+def has_no_reader(address: str) -> bool:
+    """Whether an address is by its name none of a person: nothing is sent there by itself."""
+    local = split_subaddress(address)[0].rpartition("@")[0]
+    return _NO_READER.fullmatch(local) is not None
 
 
 def is_valid_envelope_address(address: str) -> bool:

@@ -4,14 +4,13 @@ Counted is what was composed, in the transaction that composes the next one, so 
 both be the last one allowed.
 """
 
-import re
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from core.i18n import N_
-from core.mail.addresses import address_key, split_subaddress
+from core.mail.addresses import address_key, has_no_reader, split_subaddress
 from core.models import MAX_ID, OutgoingMail, now
 from core.organisation import Organisation
 from core.outgoing.bounces import bouncing
@@ -27,21 +26,15 @@ AUTO_RESPONSES = tuple(OutgoingKind(kind.value) for kind in AutoResponse)
 _PAGE = 1000  # outgoing mails that are looked through at once
 _LOCK = 0x5C4A17E2  # any number that nothing else here locks
 
-# Nobody reads what is sent there, or a machine answers it (RFC 3834, 2; RFC 5230, 4.6).
-_NOBODY = re.compile(
-    r"(mailer-?daemon|postmaster|(no|do[-_.]?not)[-_.]?reply|bounces?|owner-.*|.*-request)",
-    re.IGNORECASE,
-)
-
 
 def check_recipient(
     session: Session, organisation: Organisation, installation: Installation, mail: OutgoingMail
 ) -> None:
     """Raise ``Suppressed`` for a recipient to whom nothing is sent by itself."""
-    base, _tag = split_subaddress(mail.recipient)
-    if any(_NOBODY.fullmatch(each.rpartition("@")[0]) for each in (base, mail.recipient)):
+    if has_no_reader(mail.recipient):
         raise Suppressed(N_("Nobody reads mail to this address."))
     sender = sender_of(organisation, installation, None).address
+    base, _tag = split_subaddress(mail.recipient)
     own = {address_key(sender), *organisation.queue_by_address}
     if own & {address_key(mail.recipient), address_key(base)}:
         raise Suppressed(N_("The address is one of ours."))

@@ -11,6 +11,7 @@ from core.mail.addresses import (
     address_key,
     check_new_address,
     domain_key,
+    has_no_reader,
     is_valid_envelope_address,
     parse_from,
     split_subaddress,
@@ -288,3 +289,23 @@ def test_whatever_is_in_a_from_field(values: list[str]) -> None:
 def test_the_time_for_a_from_field_grows_with_its_length(piece: str) -> None:
     assert grows_linearly(lambda n: piece * n, lambda text: parse_from([text]), 500)
     assert grows_linearly(lambda n: '"' + piece * n, lambda text: parse_from([text]), 500)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("MAILER-DAEMON@x.example", True),
+        ("postmaster@x.example", True),
+        ("no_reply@x.example", True),
+        ("DoNotReply+7@x.example", True),
+        ("bounces@x.example", True),
+        ("owner-liste@x.example", True),
+        ("liste-request@x.example", True),
+        ("norbert@x.example", False),
+        ("reply@x.example", False),
+        ("request@x.example", False),
+        ("anna@noreply.example", False),
+    ],
+)
+def test_addresses_without_a_reader(address: str, expected: bool) -> None:
+    assert has_no_reader(address) is expected
