@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from email.utils import make_msgid
 
 from babel.numbers import format_decimal
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from core.db import reserve_ids
@@ -80,26 +81,32 @@ def add_files(
 ) -> None:
     """Say of which message an article is, and where its files are in it."""
     article.raw_id = raw_id
-    session.add_all(
-        Attachment(
-            article_id=article.id,
-            part=_FIRST_FILE + number,
-            filename=upload.name,
-            content_type="/".join(upload.media_type),
-            size=len(upload.content),
-        )
-        for number, upload in enumerate(uploads)
-    )
+    if uploads:
+        rows = [
+            {
+                "article_id": article.id,
+                "part": _FIRST_FILE + number,
+                "filename": upload.name,
+                "content_type": "/".join(upload.media_type),
+                "size": len(upload.content),
+                "content_id": "",
+                "inline": False,
+            }
+            for number, upload in enumerate(uploads)
+        ]
+        session.connection().execute(insert(Attachment), rows)
     session.flush()
+    session.expire(article, ["attachments"])
 
 
 def store_unsent(session: Session, article: Article, uploads: Sequence[Upload]) -> None:
-    """Keep the files of an article that is not sent, in a message that nobody gets."""
+    """Keep the files of an article that is not sent, in a message of its writer to himself."""
     if not uploads:
         return
+    writer = Mailbox(article.from_address, article.from_name)
     letter = Letter(
-        sender=Mailbox(article.from_address, article.from_name),
-        to=(),
+        sender=writer,
+        to=(writer,),
         subject=article.subject,
         text=article.text,
         date=article.created_at,
