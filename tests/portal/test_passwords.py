@@ -3,26 +3,20 @@
 import logging
 import re
 from datetime import timedelta
-from email import message_from_bytes
-from email.policy import default
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 
-from core.accounts.password_links import answer_requests, posting_of
 from core.accounts.passwords import hash_password, verify_password
 from core.accounts.throttle import ACCOUNT_LIMIT
 from core.db import Database
-from core.models import AccountToken, OutgoingMail, PasswordRequest, now
-from core.outgoing.compose import compose
-from core.outgoing.installation import Installation
-from core.outgoing.outbox import letter_of
-from core.secret_key import Keys, ensure_secret_key
+from core.models import AccountToken, OutgoingMail, PasswordRequest
 from core.words import Validity
 from portal import passwords as pages_of_passwords
 from portal.limits import limiter
+from tests.support.links import OURS, link_in, mailed
 from tests.support.portal import (
     PASSWORD,
     RunningPortal,
@@ -37,35 +31,14 @@ from tests.support.portal import (
 
 NEW = "ein ganz neues Kennwort"
 TYPED = {"password": NEW, "repeated": NEW}
-OURS = "https://help.example"
 EVIL = "evil.example"
-
-
-def mailed(pages: RunningPortal, folder: Path) -> str:
-    """Let the worker answer, and send; return the text of the newest mail as it goes out."""
-    key = str(folder / "mail.key")
-    ensure_secret_key(key)
-    installation = Installation(Keys(key), OURS, "mx.help.example")
-    with pages.database.write() as session:
-        answer_requests(session)
-        newest = select(OutgoingMail).order_by(OutgoingMail.id.desc()).limit(1)
-        mail = session.scalars(newest).one()
-        letter = letter_of(installation, posting_of(session, installation, mail), mail.id, now())
-    return str(message_from_bytes(compose(letter), policy=default).get_content())
 
 
 def link(pages: RunningPortal, folder: Path, login: str = "anna") -> str:
     """Ask for a link; return its path, from the mail."""
     at = "/staff/password" if login in ("jonas", "ada") else "/password"
     assert post(pages.client(), at, {"login": login}).status_code == 303
-    return path_in(mailed(pages, folder))
-
-
-def path_in(text: str) -> str:
-    """Return the path of the link in a mail, which must be on our own host."""
-    (found,) = re.findall(r"(\S*/password/\S+)", text)
-    assert found.startswith(OURS + "/"), found
-    return str(found).removeprefix(OURS)
+    return link_in(mailed(pages.database, folder))
 
 
 def count(pages: RunningPortal, model: type[object]) -> int:
@@ -152,9 +125,9 @@ def test_a_link_leads_to_our_own_address_only(sqlite_database: Database, tmp_pat
     page = client.get("/password", **secure).get_data(as_text=True)
     token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
     client.post("/password", data={"csrf_token": token, "login": "anna"}, **secure)
-    text = mailed(pages, tmp_path)
+    text = mailed(pages.database, tmp_path)
     assert EVIL not in text
-    assert path_in(text).startswith("/password/")
+    assert link_in(text).startswith("/password/")
 
 
 def test_opening_a_link_uses_nothing_up(pages: RunningPortal, tmp_path: Path) -> None:
@@ -340,18 +313,12 @@ def test_an_admin_invites(
     shown = client.get(page).get_data(as_text=True)
     assert "Wartet auf den Versand" in shown
     assert has_password(pages_everywhere, login, PASSWORD)  # until the link is used
-    text = mailed(pages_everywhere, tmp_path)
+    text = mailed(pages_everywhere.database, tmp_path)
     assert login in text
-    assert post(pages_everywhere.client(), path_in_invitation(text), TYPED).status_code == 303
+    assert post(pages_everywhere.client(), link_in(text), TYPED).status_code == 303
     assert has_password(pages_everywhere, login, NEW)
     history = client.get(page.replace("/password", "/history")).get_data(as_text=True)
     assert "eingeladen" in history
-
-
-def path_in_invitation(text: str) -> str:
-    """Return the path of the link with a secret, in a mail that names another page besides."""
-    (found,) = re.findall(r"/password/[0-9a-f]{64}", text)
-    return str(found)
 
 
 def test_who_is_not_valid_is_not_invited(pages: RunningPortal) -> None:
