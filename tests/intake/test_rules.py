@@ -8,7 +8,7 @@ import pytest
 
 from core.intake import replies, rules
 from core.intake.decision import AppendArticle, Hold, OpenTicket, Outcome, Reject
-from core.intake.facts import Facts, PortalFacts, ReleaseFacts, TicketFacts
+from core.intake.facts import Facts, PortalFacts, Relation, ReleaseFacts, TicketFacts
 from core.intake.identify import Match, MatchKind
 from core.words import (
     Evidence,
@@ -20,6 +20,7 @@ from core.words import (
     StrangersRule,
     TicketState,
 )
+from tests.intake import follow_up_rows
 from tests.intake.facts import (
     ANNA,
     BEN,
@@ -225,6 +226,7 @@ TABLE: list[tuple[str, Facts, Outcome]] = [
     ("release, ambiguous", released(AMBIGUOUS), held("account-undecided")),
     ("release, account chosen", released(FACTS, chosen=True), OpenTicket("released", SALES.id)),
     ("release, invalid account", released(INVALID), held("account-invalid")),
+    *follow_up_rows.rows(),
 ]  # fmt: skip
 
 
@@ -245,43 +247,61 @@ TRIGGERS: dict[rules.Rule, Callable[[Facts], Facts]] = {
         facts, portal=facts.portal or PortalFacts(SALES, None, False)
     ),
     rules.unknown_recipient: lambda facts: replace(facts, known_recipient=False),
+    rules.own_mail_back: lambda facts: replace(facts, own_mail=True),
     rules.too_many_hops: lambda facts: replace(facts, hops=51),
+    rules.report_on_our_mail: lambda facts: replace(facts, delivery_report=True, outgoing_id=5),
     rules.own_address_from_outside: lambda facts: replace(
         facts, sender=replace(facts.sender, own_address=True)
+    ),
+    rules.token_of_unclear_sender: lambda facts: follow_up_rows.answering(
+        with_evidence(facts, Evidence.FAILED)
     ),
     rules.unclear_sender: lambda facts: with_evidence(facts, Evidence.FAILED),
     rules.delivery_report: lambda facts: replace(facts, delivery_report=True),
     rules.postmaster: lambda facts: replace(facts, queue=None),
+    rules.automatic_follow_up: lambda facts: follow_up_rows.answering(
+        replace(facts, automatic=True)
+    ),
     rules.number_conflict: lambda facts: replace(facts, match=CONFLICT.match),
     rules.ambiguous_address: lambda facts: replace(facts, match=AMBIGUOUS.match),
     rules.invalid_account: lambda facts: replace(facts, match=INVALID.match),
+    rules.unverified_shared_address: lambda facts: with_evidence(
+        replace(facts, match=SHARED.match), Evidence.NEUTRAL
+    ),
+    rules.ticket_out_of_reach: lambda facts: follow_up_rows.answering(facts, allowed=False),
+    rules.own_follow_up: follow_up_rows.answering,
+    rules.follow_up_of_colleague: lambda facts: follow_up_rows.answering(facts, Relation.COLLEAGUE),
+    rules.follow_up_of_foreigner: lambda facts: follow_up_rows.answering(facts, Relation.FOREIGN),
     rules.stranger: lambda facts: replace(facts, match=STRANGER.match),
     rules.number_from_unknown_address: lambda facts: replace(facts, match=NUMBER_ONLY.match),
     rules.unverified_known_domain: lambda facts: with_evidence(
         replace(facts, match=KNOWN_DOMAIN.match), Evidence.NEUTRAL
     ),
-    rules.unverified_shared_address: lambda facts: with_evidence(
-        replace(facts, match=SHARED.match), Evidence.NEUTRAL
-    ),
     rules.queue_forbidden: lambda facts: replace(facts, access=None),
+    rules.automatic_with_number: lambda facts: follow_up_rows.answering(
+        replace(facts, automatic=True), proven=False
+    ),
     rules.file_it: lambda facts: facts,
 }
 
-# A message has one match, so no facts make both rules of these pairs answer.
+# A message has one match and one relation to a ticket, so nothing makes both rules of these pairs
+# answer.
 EXCLUSIVE = {
     (rules.number_conflict, rules.ambiguous_address),
     (rules.ambiguous_address, rules.invalid_account),
-    (rules.invalid_account, rules.stranger),
+    (rules.invalid_account, rules.unverified_shared_address),
+    (rules.own_follow_up, rules.follow_up_of_colleague),
+    (rules.follow_up_of_colleague, rules.follow_up_of_foreigner),
     (rules.stranger, rules.number_from_unknown_address),
     (rules.number_from_unknown_address, rules.unverified_known_domain),
-    (rules.unverified_known_domain, rules.unverified_shared_address),
 }
 
 
 def test_every_rule_is_in_the_table() -> None:
     assert tuple(TRIGGERS) == rules.RULES
     answered = {rules.decide(row[1]).steps[-1].rule for row in TABLE}
-    assert answered == {rule.__name__ for rule in rules.RULES}
+    asked_afterwards = {rules.too_many_tickets.__name__}
+    assert answered == {rule.__name__ for rule in rules.RULES} | asked_afterwards
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,7 @@ def test_what_the_database_itself_refuses(database: Database, statement: str) ->
 
 
 def test_statements_do_not_grow_with_the_batch(database: Database) -> None:
-    a_firm(database, **OPEN)
+    a_firm(database, **OPEN, burst_tickets=1000)
     taken(database, a_mail())  # loads the organisation
     counts = []
     for size in (2, 20):
