@@ -22,7 +22,7 @@ from core.outgoing.auto_responses import (
     save_auto_response,
     texts_of,
 )
-from core.words import AutoResponse
+from core.words import AutoResponse, FollowUp
 from portal.admin.forms import EditForm, long_text, text
 from portal.admin.placeholders import PREVIEW, Preview, problem_of
 from portal.admin.queues import KIND
@@ -47,6 +47,11 @@ WHEN: Mapping[AutoResponse, str] = {
     AutoResponse.NEW_TICKET: N_(
         "When a reply to a closed ticket has opened a new one, because the queue wants that."
     ),
+}
+# Which rule for replies to a closed ticket an answer belongs to.
+_RULE: Mapping[AutoResponse, FollowUp] = {
+    AutoResponse.REJECTED: FollowUp.REJECT,
+    AutoResponse.NEW_TICKET: FollowUp.NEW_TICKET,
 }
 
 
@@ -75,9 +80,9 @@ class AnswerForm(EditForm):
                 put(self[name], default)
 
 
-@area.route("/<int:object_id>/answers", methods=["GET", "POST"], defaults={"kind": "received"})
+@area.route("/<int:object_id>/answers", methods=["GET", "POST"])
 @area.route("/<int:object_id>/answers/<kind>", methods=["GET", "POST"])
-def edit(object_id: int, kind: str) -> Response:
+def edit(object_id: int, kind: str = AutoResponse.RECEIVED) -> Response:
     """Show how a queue gives one of its answers beside which others there are, and change it."""
     answer = _kind(kind)
     stored(reading(), Queue, object_id)
@@ -129,15 +134,17 @@ def _events_since(
 def _answer(form: AnswerForm, object_id: int, kind: AutoResponse) -> Response:
     session = reading()
     kept = {each: texts_of(session, object_id, each) for each in AutoResponse}
+    queue = stored(session, Queue, object_id)
     return form.answer(
         "admin/queue_answers.html",
         answers=[(each, label(each), texts.enabled) for each, texts in kept.items()],
+        applies=_RULE.get(kind, queue.follow_up) is queue.follow_up,
         defaults=_defaults(kind),
         is_reset=RESET in request.form,
         kind=kind,
         placeholders=PLACEHOLDERS,
         previews=[_preview(form, object_id, kind, language) for language in LANGUAGES],
-        queue=stored(session, Queue, object_id),
+        queue=queue,
         when=_(WHEN[kind]),
     )
 

@@ -3,7 +3,8 @@
 //   <div data-cell>               one cell, replaced by how it is stored now
 //   <p data-matrix-status>        says what was saved
 //   <input data-suggest="URL">    fills the datalist of the input as somebody types
-//   <section data-preview>        in a form: how its texts look, renewed as somebody types
+//   <div data-preview>            in a form: how its texts look, renewed as somebody types, so
+//                                 that data-preview-button is not needed
 //   <button data-copy="SELECTOR"> copies the value of a field
 {
   // Cells of permissions. The form may be replaced by the search, so the page listens.
@@ -91,6 +92,7 @@
   const preview = document.querySelector("[data-preview]");
   const previewed = preview?.closest("form");
   if (previewed) {
+    previewed.querySelector("[data-preview-button]").hidden = true;
     let timer = 0;
     let running = null;
     const renew = async () => {
@@ -103,7 +105,7 @@
         const fresh = (await parse(answer)).querySelector("[data-preview]");
         if (fresh) preview.replaceChildren(...document.adoptNode(fresh).childNodes);
       } catch {
-        // The button is still there.
+        // The next key tries again.
       }
     };
     previewed.addEventListener("input", () => {

@@ -11,7 +11,7 @@ from core.accounts.preferences import change_preferences, preferences_of
 from core.models import AuditEvent, Customer, CustomerUser, CustomerUserGroup, WebSession, now
 from core.words import Validity
 from tests.portal.admin.browsing import Admin, admin_of, form_of, signs_in
-from tests.portal.admin.firm import SETUP, account_named, group_id
+from tests.portal.admin.firm import SETUP, account_named, group_id, let_mail_come_back
 from tests.support.portal import RunningPortal
 
 LIST, NEW = "/admin/customer-users", "/admin/customer-users/new"
@@ -343,3 +343,35 @@ def test_history_tells_what_was_before(pages: RunningPortal, ada: Admin) -> None
 
 def _as_dict(values: object) -> dict[str, object]:
     return {name: getattr(values, name) for name in values.__slots__}
+
+
+def test_an_address_from_which_mail_comes_back_is_flagged_until_it_is_good(
+    pages: RunningPortal, ada: Admin
+) -> None:
+    mark, button = "comes back", "The address is good again"
+    path = path_of(pages, "anna")
+    assert mark not in ada.get(LIST)
+    assert button not in ada.get(path)
+    with pages.database.write() as session:
+        address = let_mail_come_back(session, "anna")
+    assert ada.get(LIST).count(mark) == 1
+    page = ada.get(path)
+    assert f"Mail to {address} came back 3 times." in page
+    assert "550 5.1.1" in page
+    assert "today" in page
+    answer = ada.send(f"{path}/address-is-good", ada.form(path), address=address)
+    assert answer.status_code == 303
+    page = ada.get(path)
+    assert f"Mail is sent to {address} again." in page
+    assert button not in page
+    assert "returned mails cleared" in ada.get("/admin/audit")
+
+
+def test_only_the_account_s_own_addresses_become_good(pages: RunningPortal, ada: Admin) -> None:
+    with pages.database.write() as session:
+        address = let_mail_come_back(session, "anna")
+    path = path_of(pages, "bert")
+    for typed in (address, "", "x" * 1000):
+        answer = ada.send(f"{path}/address-is-good", ada.form(path), address=typed)
+        assert answer.status_code == 404
+    assert "comes back" in ada.get(LIST)

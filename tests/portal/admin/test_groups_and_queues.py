@@ -135,6 +135,7 @@ def test_a_queue_is_created_with_everything(pages: RunningPortal, ada: Admin) ->
         ({"forbidden": "fallback"}, "fallback_queue"),
         ({"group": "erfunden"}, "group"),
         ({"strangers": "erfunden"}, "strangers"),
+        ({"signature": "{niemand}"}, "signature"),
     ],
 )
 def test_a_problem_of_a_queue_stands_at_its_field(
@@ -187,3 +188,12 @@ def test_a_queue_s_name_is_text(pages: RunningPortal, ada: Admin) -> None:
     ada.fill(f"{QUEUES}/new", name=evil, group="technik", purpose=evil)
     for path in (QUEUES, path_of(pages, Queue, evil), "/admin/audit"):
         assert evil not in ada.get(path)
+
+
+def test_a_signature_is_shown_filled_in_and_not_saved(pages: RunningPortal, ada: Admin) -> None:
+    for path in (path_of(pages, Queue, "Technik"), f"{QUEUES}/new"):
+        answer = ada.fill(path, name="Technik", signature="{staff_name}\r\n{queue}", preview="1")
+        assert answer.status_code == 200
+        page = answer.get_data(as_text=True).replace("\r\n", "\n")
+        assert '<div class="preview-text">Ada Kern\nTechnik</div>' in page
+    assert queue_named(pages, "Technik").signature == ""
