@@ -31,6 +31,7 @@ _QMAIL = "Hi. This is the "  # the first words of every report in qmail's format
 _QMAIL_RECIPIENT = re.compile(r"<([^<>\n]{1,320})>:\n(.*)", re.DOTALL)
 # Subjects of RFC 3463 (the middle number) that blame a mail system, content or policy.
 _NOT_THE_ADDRESS = ("3", "6", "7")
+_ABOUT_MAILBOX = ("550", "551", "553", "556")
 
 
 class Action(StrEnum):
@@ -125,6 +126,16 @@ def is_about_address(status: str) -> bool:
     nothing about the address: a relay that refuses us would otherwise spoil every address.
     """
     return not status or status.split(".")[1] not in _NOT_THE_ADDRESS
+
+
+def reply_blames_address(reply: str) -> bool:
+    """Whether a server's refusal, which begins with its code, means that the address is wrong.
+
+    Without an enhanced status code only those of RFC 5321 4.2.3 and RFC 7504 that are about the
+    mailbox do: 554, for one, may be about anything.
+    """
+    status = status_in(reply)
+    return is_about_address(status) if status else reply.startswith(_ABOUT_MAILBOX)
 
 
 def status_in(text: str) -> str:

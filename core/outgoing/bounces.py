@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from core import audit
 from core.audit import SYSTEM, Actor
-from core.mail.reports import Action, Report, is_about_address, status_in
+from core.mail.reports import Action, Report, reply_blames_address
 from core.mail.text import one_line
 from core.models import BouncingAddress, OutgoingMail, now
 from core.words import OutgoingState
@@ -48,12 +48,11 @@ def record_bounce(
 
 
 def note_refusal(session: Session, mail: OutgoingMail, reply: str) -> None:
-    """Count that the relay has refused a recipient for good: its 5xx to RCPT.
+    """Count that the relay has refused a mail for good, where its 5xx reply blames the recipient.
 
-    Counted as a bounce is, so not when the reply blames policy or a system. The state of the mail
-    is the caller's business.
+    The state of the mail is the caller's business.
     """
-    if is_about_address(status_in(reply)):
+    if reply_blames_address(reply):
         _count(session, mail.recipient_key, reply, now())
 
 

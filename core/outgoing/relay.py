@@ -19,6 +19,7 @@ from pathlib import Path
 from core.config import RelaySection
 from core.i18n import N_
 from core.mail.addresses import is_valid_envelope_address
+from core.outgoing.compose import needs_smtputf8
 from core.outgoing.wire import ConnectionFault, Reply, Wire, reason_of
 
 QUIT_SECONDS = 1.0
@@ -130,7 +131,7 @@ class RelaySession:
             if limit.isdigit() and 0 < int(limit) < len(content):
                 return Reply(552, "5.3.4", TOO_BIG)
             options += f" SIZE={len(content)}"
-        needs_utf8 = not (mail_from + recipient).isascii()
+        needs_utf8 = needs_smtputf8(content, mail_from, recipient)
         if not content.isascii() or needs_utf8:
             if "8BITMIME" not in self._extensions:  # RFC 6152
                 return Reply(554, "5.6.3", NEEDS_8BITMIME)

@@ -181,6 +181,9 @@ def test_an_address_counts_as_bad_after_three(database: Database) -> None:
     [
         ("550 5.1.1 <anna@muster.example>: Recipient address rejected", 1),
         ("550 No such user", 1),
+        ("556 No mail here", 1),
+        ("554 Transaction failed", None),
+        ("552 Message too large", None),
         ("554 5.7.1 <anna@muster.example>: Relay access denied", None),  # we, not the address
     ],
 )
