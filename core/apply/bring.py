@@ -41,9 +41,10 @@ from core.apply.wanted import (
 )
 from core.audit import Actor
 from core.errors import Invalid, InvalidFields, NotFound
-from core.models import Customer, CustomerUser, Group, Staff
+from core.models import Customer, CustomerUser, Group, Queue, Staff
+from core.outgoing.auto_responses import save_auto_response, texts_of
 from core.settings import change_settings, load_settings
-from core.words import Permission
+from core.words import AutoResponse, Permission
 
 Saved = Any  # Group | Queue | Customer | CustomerUser | Staff: each kind has its own functions
 
@@ -192,6 +193,8 @@ def _bring(
     changed = _differences(entry.kind, before, functions.read(saved))
     if permissions is not None:
         changed.update(_give(session, actor, saved, permissions, groups))
+    if "auto_responses" in entry.given:
+        changed.update(_switch(session, actor, saved, entry.given["auto_responses"]))
     password_hash = passwords.get((entry.kind, entry.key))
     if password_hash is not None:
         set_password(session, actor, saved, password_hash)
@@ -260,6 +263,20 @@ def _give(
     old = {names[change.group_id]: change.old for change in changes if change.old}
     new = {names[change.group_id]: change.new for change in changes if change.new}
     return {"groups": (old or None, new)}
+
+
+def _switch(
+    session: Session, actor: Actor, queue: Queue, wanted: Mapping[AutoResponse, bool]
+) -> Mapping[str, tuple[Any, Any]]:
+    """Switch automatic answers of a queue on or off; return those that changed as one field.
+
+    Those that are not named stay as they are, and so do all texts.
+    """
+    stored = {kind: texts_of(session, queue.id, kind) for kind in wanted}
+    new = {kind: on for kind, on in wanted.items() if stored[kind].enabled is not on}
+    for kind, on in new.items():
+        save_auto_response(session, actor, queue.id, replace(stored[kind], enabled=on))
+    return {"auto_responses": ({kind: not on for kind, on in new.items()}, new)} if new else {}
 
 
 def _differences(kind: Kind, before: Any | None, after: Any) -> dict[str, tuple[Any, Any]]:

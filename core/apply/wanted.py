@@ -37,7 +37,7 @@ from core.apply.places import Place, find_lines, line_of
 from core.errors import Invalid, SchalterError
 from core.settings import Settings
 from core.text import exact, fold
-from core.words import Permission
+from core.words import AutoResponse, Permission
 
 MAX_BYTES = 100_000_000
 SECRETS = ("password", "password_hash")
@@ -173,6 +173,7 @@ _PASSWORD = {
     "password_hash": (Annotated[str, AfterValidator(_check_hash)], None),
 }
 _EMAILS = {"emails": (Annotated[tuple[str, ...], Field(min_length=1)], None)}
+_ANSWERS = {"auto_responses": (Mapping[AutoResponse, StrictBool], None)}  # whether they are sent
 _STRICT = {bool: StrictBool, int: StrictInt}  # no "yes" for true, no 25.0
 
 
@@ -195,7 +196,7 @@ def _table(kind: Kind, **more: Any) -> type[_Table]:
 
 _MODELS: Mapping[Kind, type[_Table]] = {
     GROUP: _table(GROUP),
-    QUEUE: _table(QUEUE),
+    QUEUE: _table(QUEUE, **_ANSWERS),
     CUSTOMER: _table(CUSTOMER, **_GROUPS),
     CUSTOMER_USER: _table(CUSTOMER_USER, **_GROUPS, **_PASSWORD, **_EMAILS),
     STAFF: _table(STAFF, **_PASSWORD),

@@ -1,6 +1,7 @@
 """``schalter apply`` on both databases: idempotent, all or nothing, what is not named stays."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
@@ -8,11 +9,13 @@ from sqlalchemy import func, select
 from core.accounts.customer_users import customer_user_values, customer_user_with_login
 from core.accounts.passwords import hash_password, verify_password
 from core.accounts.queues import queue_named, queue_values
+from core.audit import SYSTEM
 from core.cli.demo import ORGANISATION
 from core.db import Database
 from core.models import AuditEvent, Customer, CustomerUser, Group, Queue, Staff
+from core.outgoing.auto_responses import AutoResponseValues, save_auto_response, texts_of
 from core.settings import load_settings
-from core.words import Permission
+from core.words import AutoResponse, Permission
 from tests.cli.conftest import Installation, one_line
 
 FIRM = """
@@ -204,6 +207,38 @@ def test_queues_may_fall_back_to_each_other(small_installation: Installation) ->
     with small_installation.database.read() as session:
         assert queue_values(queue_named(session, "A")).fallback_queue == "B"
         assert queue_values(queue_named(session, "B")).fallback_queue == "A"
+
+
+def test_automatic_answers_are_switched_and_keep_their_texts(installation: Installation) -> None:
+    installation.run("apply", installation.file("firm.toml", FIRM))
+    with installation.database.write() as session:
+        info = queue_named(session, "Info").id
+        values = AutoResponseValues(kind=AutoResponse.RECEIVED, text_de="Danke")
+        save_auto_response(session, SYSTEM, info, values)
+    queue = '[[queues]]\nname = "Info"\nauto_responses = '
+    file = installation.file("off.toml", queue + "{ received = false, follow-up-received = true }")
+    assert installation.run("apply", file).stdout.splitlines() == [
+        'changed queue "Info": auto_responses received true -> received false',
+    ]
+    assert installation.run("apply", file).stdout == "Nothing to change.\n"
+    with installation.database.read() as session:
+        assert texts_of(session, info, AutoResponse.RECEIVED) == replace(values, enabled=False)
+        assert texts_of(session, info, AutoResponse.NEW_TICKET).enabled
+        event = session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1)).one()
+    assert (event.object_kind, event.object_name) == ("queue", "Info")
+    assert event.actor_name.startswith("schalter apply (")
+
+
+def test_a_new_queue_may_begin_without_automatic_answers(
+    small_installation: Installation,
+) -> None:
+    group = '[[groups]]\nname = "neu"\n'
+    queue = '[[queues]]\nname = "Neu"\ngroup = "neu"\nauto_responses = { new-ticket = false }\n'
+    file = small_installation.file("new.toml", group + queue)
+    assert small_installation.run("apply", file).stdout.splitlines() == [
+        'created group "neu"',
+        'created queue "Neu": group neu; auto_responses new-ticket false',
+    ]
 
 
 def test_a_password_may_come_as_its_hash(small_installation: Installation) -> None:

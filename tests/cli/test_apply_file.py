@@ -78,6 +78,9 @@ USER = (
 MISTAKES = [
     ('[[queue]]\nname = "A"', 'line 1: unknown key "queue", did you mean "queues"?'),
     (QUEUE + 'adresses = ["a@b.de"]', 'line 6: [[queues]] "A": unknown key "adresses", did you'),
+    (QUEUE + "auto_responses = { recieved = true }", 'line 6: [[queues]] "A": auto_responses.r'),
+    (QUEUE + "auto_responses = { received = 1 }", 'line 6: [[queues]] "A": auto_responses.r'),
+    (QUEUE + "signature = 1", 'line 6: [[queues]] "A": signature: '),
     (QUEUE + "zzz = 1", 'line 6: [[queues]] "A": unknown key "zzz"'),
     (QUEUE + 'strangers = "holt"', "line 6: [[queues]] \"A\": strangers: must be 'hold', 'reject'"),
     (QUEUE + "valid = 1", 'line 6: [[queues]] "A": valid: must be a valid boolean (got 1)'),
