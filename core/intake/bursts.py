@@ -13,10 +13,12 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    Boolean,
     ColumnElement,
     Integer,
     bindparam,
     func,
+    or_,
     select,
 )
 from sqlalchemy.orm import Session
@@ -34,22 +36,25 @@ WINDOW = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """The time that counts, and how many tickets an account must have to be worth counting."""
+    """The time that counts, and how many tickets an account must have to be worth counting.
+
+    ``enough`` may be below one: then the batch itself has more mails of one account than allowed.
+    """
 
     since: datetime
-    skip: int
+    enough: int
 
     @classmethod
     def of(cls, settings: Settings, batch: Sequence[Prepared]) -> "Recent":
         """Return what counts for a batch, in which one account may be there several times."""
         since = min(prepared.incoming.received_at for prepared in batch) - WINDOW
         most = max(Counter(prepared.from_key for prepared in batch).values())
-        return cls(since, max(0, settings.burst_tickets - most))
+        return cls(since, settings.burst_tickets - (most - 1))
 
     @property
     def values(self) -> Mapping[str, Any]:
         """The parameters of ``is_busy``."""
-        return {"since": self.since, "skip": self.skip}
+        return {"since": self.since, "all": self.enough < 1, "skip": max(self.enough - 1, 0)}
 
 
 _SINCE: BindParameter[datetime] = bindparam("since", type_=Ticket.changed_at.type)
@@ -68,7 +73,7 @@ def is_busy() -> ColumnElement[bool]:
         .offset(bindparam("skip", type_=Integer))
         .correlate(CustomerUser)
     )
-    return newest.scalar_subquery().is_not(None)
+    return or_(bindparam("all", type_=Boolean), newest.scalar_subquery().is_not(None))
 
 
 _RECENT = (
