@@ -37,6 +37,7 @@ from core.outgoing.about_ticket import (
 from core.outgoing.caps import check_caps, check_recipient
 from core.outgoing.compose import Mailbox, subject_of_reply
 from core.outgoing.installation import Installation, sender_of
+from core.outgoing.mutes import check_not_muted
 from core.outgoing.outbox import Posting, Suppressed
 from core.outgoing.placeholders import check_placeholders, fill
 from core.render import template_dir
@@ -172,9 +173,11 @@ def posting_of(session: Session, installation: Installation, mail: OutgoingMail)
     if not texts.enabled:
         raise Suppressed(N_("The queue gives no such answer."))
     account = valid_recipient(session, mail)
+    ticket = ticket_of_mail(session, mail)
+    if account is not None and texts.kind is not AutoResponse.REJECTED:  # that a mail got lost
+        check_not_muted(session, account, ticket)
     check_recipient(session, organisation, installation, mail)
     check_caps(session, organisation.settings, mail)
-    ticket = ticket_of_mail(session, mail)
     access = customer_user_access(session, organisation, account) if account else None
     language = mail.language or (account.language if account else "")
     with in_language(language or organisation.settings.language):

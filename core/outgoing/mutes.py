@@ -11,9 +11,11 @@ from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from core.i18n import N_
 from core.mail.tokens import Token, TokenKind, make_token, read_token
-from core.models import OutgoingMail, Ticket, TicketMute, ticket_number
+from core.models import CustomerUser, OutgoingMail, Ticket, TicketMute, ticket_number
 from core.outgoing.installation import Installation
+from core.outgoing.outbox import Suppressed
 
 
 class Muting(NamedTuple):
@@ -52,6 +54,12 @@ def unmute(session: Session, customer_user_id: int, ticket_id: int) -> None:
 def is_muted(session: Session, customer_user_id: int, ticket_id: int) -> bool:
     """Whether a customer user wants no notices about a ticket."""
     return session.get(TicketMute, (customer_user_id, ticket_id)) is not None
+
+
+def check_not_muted(session: Session, account: CustomerUser, ticket: Ticket) -> None:
+    """Raise ``Suppressed`` when an account wants no mail about a ticket."""
+    if is_muted(session, account.id, ticket.id):
+        raise Suppressed(N_("The ticket is muted."))
 
 
 def mute_link(installation: Installation, ticket_id: int, outgoing_id: int) -> str:

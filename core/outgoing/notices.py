@@ -18,7 +18,7 @@ from core.outgoing.about_ticket import (
 from core.outgoing.caps import check_notice_cap, check_recipient
 from core.outgoing.compose import Mailbox, subject_of_reply
 from core.outgoing.installation import Installation, sender_of
-from core.outgoing.mutes import is_muted, mute_link
+from core.outgoing.mutes import check_not_muted, mute_link
 from core.outgoing.outbox import Posting, Suppressed
 from core.words import Author, Flag
 
@@ -87,8 +87,7 @@ def _check_wanted(
 ) -> None:
     if not account.notices:
         raise Suppressed(N_("The account wants no mail about new answers."))
-    if is_muted(session, account.id, ticket.id):
-        raise Suppressed(N_("The ticket is muted."))
+    check_not_muted(session, account, ticket)
     if mail.recipient_key not in {row.address_key for row in account.addresses}:
         raise Suppressed(N_("The address is none of the account's any more."))
 

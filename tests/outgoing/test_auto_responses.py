@@ -38,6 +38,7 @@ from core.outgoing.auto_responses import (
     texts_of,
 )
 from core.outgoing.caps import AUTO_RESPONSES
+from core.outgoing.mutes import mute
 from core.outgoing.placeholders import unknown_placeholders
 from core.words import (
     AutoResponse,
@@ -301,6 +302,22 @@ def test_a_change_before_it_is_sent_stops_it(office: Office, change: Change, why
     with office.database.write() as session:
         change(session, office, session.get_one(OutgoingMail, outgoing_id))
     assert office.send(outgoing_id) == why
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (OutgoingKind.RECEIVED, "The ticket is muted."),
+        (OutgoingKind.FOLLOW_UP, "The ticket is muted."),
+        (OutgoingKind.NEW_TICKET, "The ticket is muted."),
+        (OutgoingKind.REJECTED, ""),  # or nobody would learn that a message was not taken
+    ],
+)
+def test_a_muted_ticket_gets_no_confirmations(office: Office, kind: OutgoingKind, why: str) -> None:
+    ticket_id = office.open_ticket()
+    with office.database.write() as session:
+        mute(session, office.firm.customer_users["anna"], ticket_id)
+    assert outcomes(office, [office.put(kind, ticket_id=ticket_id)]) == [why]
 
 
 NOBODY = "Nobody reads mail to this address."
