@@ -8,16 +8,19 @@ from core.tickets.view import Reader, article_html
 from portal.database import reading
 
 
-def message_html(reader: Reader, ticket: Ticket, article: Article) -> tuple[Markup, int] | None:
+def message_html(
+    reader: Reader, ticket: Ticket, article: Article, picture: str = ".picture"
+) -> tuple[Markup, int] | None:
     """Return the safe HTML of a message and how many remote images were left out of it.
 
-    None when its text is to be shown. Pictures are asked for in the area of the page at hand.
+    None when its text is to be shown. ``picture`` is the page that hands out pictures; as it
+    stands that of the area at hand.
     """
     if not article.has_html:
         return None
 
     def url(attachment: Attachment) -> str:
-        return url_for(".picture", public_id=ticket.public_id, attachment_id=attachment.id)
+        return url_for(picture, public_id=ticket.public_id, attachment_id=attachment.id)
 
     found = article_html(reading(), reader, ticket.public_id, article.id, url)
     if found is None:

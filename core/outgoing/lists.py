@@ -64,11 +64,12 @@ def outgoing_mails(
     return page
 
 
-def outbox_state(session: Session) -> OutboxState:
-    """Return how the whole outbox stands, whoever may read it."""
+def outbox_state(session: Session, queues: StaffQueues | None = None) -> OutboxState:
+    """Return how the outbox stands: what staff may read of it, or the whole."""
+    readable = queues.reads(OutgoingMail.queue_id) if queues is not None else true()
     rows = session.execute(
         select(OutgoingMail.state, func.count(), func.min(OutgoingMail.created_at))
-        .where(OutgoingMail.state.in_([OutgoingState.WAITING, OutgoingState.FAILED]))
+        .where(OutgoingMail.state.in_([OutgoingState.WAITING, OutgoingState.FAILED]), readable)
         .group_by(OutgoingMail.state)
     )
     found = {state: (count, oldest) for state, count, oldest in rows}

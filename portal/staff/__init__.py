@@ -1,17 +1,35 @@
-"""The pages of staff: the dashboard, tickets, held mail and the mail log."""
+"""The pages of staff: the dashboard, tickets, held mail, outgoing mail and the mail log."""
 
 from portal.areas import Area
-from portal.staff import assign, dashboard, held, mails, ticket, tickets
+from portal.staff import (
+    assign,
+    dashboard,
+    held,
+    mails,
+    merging,
+    messages,
+    new_ticket,
+    outgoing,
+    ticket,
+    tickets,
+    writing,
+)
+from portal.staff.outgoing import answer_of, state_of_outbox
 from portal.staff.wording import age, texts_of
 
 AREAS: tuple[Area, ...] = (
     dashboard.area,
     tickets.area,
+    new_ticket.area,
     ticket.area,
+    messages.area,
+    writing.area,
+    merging.area,
     assign.area,
     held.area,
+    outgoing.area,
     mails.area,
 )
 
-for word in (age, texts_of):
+for word in (age, answer_of, state_of_outbox, texts_of):
     dashboard.area.add_app_template_global(word)

@@ -17,6 +17,8 @@ from core.words import Protocol
 from portal.areas import Area, Audience
 from portal.database import database, reading
 from portal.staff.asking import member, queues
+from portal.staff.outgoing import state_of_outbox
+from portal.staff.receiver import no_relay
 from portal.visitors import organisation, the_viewer
 
 LOW_DISK = 2_000_000_000  # bytes free at which people should look; intake stops much later
@@ -59,7 +61,9 @@ def index() -> str:
         "staff/dashboard.html",
         has_queues=bool(queues().readable),
         health=health() if is_admin else None,
+        no_relay=no_relay(),
         now=overview(session, member()),
+        outbox=state_of_outbox(),
         steps=[] if all(step.done for step in steps) else steps,
     )
 

@@ -25,7 +25,8 @@ from core.models import (
     StaffGroup,
     Ticket,
 )
-from core.tickets.work import TicketValues, add_note, change_ticket
+from core.tickets.notes import add_note
+from core.tickets.work import TicketValues, change_ticket
 from core.words import Permission, Priority, Role, StrangersRule, TicketState, Validity
 from tests.portal.admin.firm import make_findable
 from tests.support.portal import RunningPortal, customer_user, staff

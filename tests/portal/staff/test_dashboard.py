@@ -24,7 +24,7 @@ def test_the_numbers_are_those_of_ones_queues(
     text = words(source)
     assert f"{new} New tickets {open_} Open tickets {waiting} Waiting for customer" in text
     assert f"{held} Held mail" in text
-    assert ("oldest:" in text) is (held > 0)
+    assert ("Held mail oldest:" in text) is (held > 0)
     assert ("Longest without an answer" in text) is (login != "tina")
     for query in ("state=new", "state=open", "state=waiting"):
         assert f'href="/staff/tickets?{query}"' in source
@@ -95,9 +95,13 @@ def test_an_empty_installation_begins_with_the_first_step(
         (
             "ada",
             "/staff/",
-            {"n": "New entry in a list of the administration", "r": "Internal note"},
+            {"n": "In a ticket: internal note; in a list: new entry", "r": "Reply"},
         ),
-        ("jonas", "/staff/", {"r": "Internal note"}),
+        (
+            "jonas",
+            "/staff/",
+            {"n": "In a ticket: internal note; in the list: new ticket", "r": "Reply"},
+        ),
         ("anna", "/tickets", {"n": "New ticket", "r": "Reply"}),
     ],
 )

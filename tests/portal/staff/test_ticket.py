@@ -43,9 +43,10 @@ def change(
 ) -> TestResponse:
     """Send the form of a ticket with other values in some fields."""
     source = source if source is not None else page(client, url)
-    known = {name: hidden(source, name) for name in ("version", "read")}
+    form = source.partition('id="change-heading"')[2]  # a reply has a state, too
+    known = {name: hidden(form, name) for name in ("version", "read")}
     for name in ("queue_id", "state", "priority", "owner_id"):
-        select_ = source.partition(f'name="{name}"')[2].partition("</select>")[0]
+        select_ = form.partition(f'name="{name}"')[2].partition("</select>")[0]
         found = re.search(r'<option selected value="([^"]*)"', select_)
         assert found, name
         known[name] = found[1]
