@@ -22,7 +22,7 @@ from core.accounts.passwords import set_password
 from core.accounts.signing_in import MAX_NAME, find_account, may_sign_in
 from core.accounts.throttle import Wait, count_attempt
 from core.audit import SYSTEM, Actor
-from core.errors import Forbidden
+from core.errors import Invalid
 from core.i18n import N_, in_language
 from core.i18n import gettext as _
 from core.mail.addresses import address_key
@@ -98,10 +98,10 @@ def answer_requests(session: Session) -> int:
 def invite(session: Session, actor: Actor, account: Account) -> None:
     """Let an account choose its password by a link that it gets by mail.
 
-    Raises ``Forbidden`` for an account that is not valid: its link would be worth nothing.
+    Raises ``Invalid`` for an account that is not valid: its link would be worth nothing.
     """
     if not may_sign_in(account):
-        raise Forbidden(_("Only a valid account can be invited."))
+        raise Invalid("valid", _("Only a valid account can be invited."))
     _put(session, OutgoingKind.INVITATION, account, account.language)
     _record(session, actor, _INVITED, account)
 

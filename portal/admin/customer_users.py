@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 from wtforms import BooleanField, DateField, SelectField
 from wtforms.validators import Optional
 
+from core.accounts import password_links
 from core.accounts.consequences import consequences_of_customer_user_cells
 from core.accounts.customer_users import (
     CustomerUserValues,
@@ -35,11 +36,13 @@ from portal.admin.customers import group_choices, known_numbers
 from portal.admin.forms import EditForm, LinesField, long_text, text
 from portal.admin.links import tickets_url
 from portal.admin.passwords import (
+    BY_MAIL,
     FirstPasswordForm,
     PasswordForm,
     about_invitation,
     invited,
     new_password,
+    say_invited,
     shown_once,
 )
 from portal.admin.stored import stored
@@ -281,7 +284,12 @@ def _create(form: NewCustomerUserForm) -> Response:
         set_password(session, actor, account, made.hashed, one_time=True)
         if made.shown:
             return shown_once(account, made.shown, back, is_new=True)
+    is_invited = form.password_way.data == BY_MAIL
+    if is_invited:
+        password_links.invite(session, actor, account)
     flash(_('The account "%(login)s" is created.', login=account.login))
+    if is_invited:
+        say_invited(account)
     return redirect(back, 303)
 
 

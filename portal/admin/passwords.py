@@ -23,7 +23,7 @@ from portal.forms import Form, choices
 from portal.installation import relay_is_set_up
 from portal.visitors import the_viewer
 
-MADE_UP, CHOSEN, LATER = "made-up", "chosen", "later"
+MADE_UP, CHOSEN, BY_MAIL, LATER = "made-up", "chosen", "by-mail", "later"
 _WAYS = (
     (MADE_UP, _l("Generate one and show it once")),
     (CHOSEN, _l("Choose one:")),
@@ -42,7 +42,13 @@ class FirstPasswordForm(PasswordForm):
 
     password_way = RadioField(
         _l("Password"),
-        choices=choices([*_WAYS, (LATER, _l("None yet: mail only, no sign-in"))]),
+        choices=choices(
+            [
+                *_WAYS,
+                (BY_MAIL, _l("Invite by mail: a link by which it is chosen")),
+                (LATER, _l("None yet: mail only, no sign-in")),
+            ]
+        ),
         default=MADE_UP,
     )
 
@@ -56,7 +62,7 @@ class NewPassword:
 
 
 def new_password(form: PasswordForm, login: str) -> NewPassword | None:
-    """Return the password that a form asks for, None for none.
+    """Return the password that a form asks for, None for none yet.
 
     Hashing is slow on purpose: call this before a writing transaction begins. Raises ``Invalid``.
     """
@@ -80,15 +86,20 @@ def shown_once(account: Account, password: str, back: str, *, is_new: bool) -> R
     return make_response(page)
 
 
+def say_invited(account: Account) -> None:
+    """Tell that an invitation is on its way, or that it waits for a mail server."""
+    if relay_is_set_up():
+        flash(_("An invitation to %(address)s is on its way.", address=account.email))
+    else:
+        flash(_("The invitation waits: there is no mail server to send it through."), "warning")
+
+
 def invited(model: type[CustomerUser] | type[Staff], object_id: int) -> Response:
     """Have an account get a link by mail, and lead back to the page of its password."""
     session = writing()
     account = stored(session, model, object_id)
     invite(session, the_viewer().actor, account)
-    if relay_is_set_up():
-        flash(_("An invitation to %(address)s is on its way.", address=account.email))
-    else:
-        flash(_("The invitation waits: there is no mail server to send it through."), "warning")
+    say_invited(account)
     return redirect(url_for(".password", object_id=object_id), 303)
 
 

@@ -30,7 +30,7 @@ from core.accounts.sessions import start_session
 from core.accounts.staff import save_staff
 from core.accounts.throttle import ACCOUNT_LIMIT, Attempt, Wait, count_attempt
 from core.db import Database
-from core.errors import Forbidden
+from core.errors import Invalid
 from core.models import (
     AccountToken,
     OutgoingMail,
@@ -503,12 +503,12 @@ def test_an_invitation_of_staff(people: Database, installation: Installation) ->
 
 
 def test_only_valid_accounts_are_invited(people: Database) -> None:
-    with people.write() as session, pytest.raises(Forbidden):
+    with people.write() as session, pytest.raises(Invalid):
         invite(session, ADMIN, the_account(session, "carl"))
     with people.write() as session:
         jonas = session.scalars(select(Staff).where(Staff.login == "jonas")).one()
         save_staff(session, ADMIN, replace(JONAS, role=Role.AGENT, valid=False), jonas)
-        with pytest.raises(Forbidden):
+        with pytest.raises(Invalid):
             invite(session, ADMIN, jonas)
     assert outbox(people) == []
 

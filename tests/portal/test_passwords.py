@@ -329,8 +329,34 @@ def test_who_is_not_valid_is_not_invited(pages: RunningPortal) -> None:
     for login, path in (("carol", "/admin/customer-users"), ("jonas", "/admin/staff")):
         page = f"{path}/{id_of(pages, login)}/password"
         assert "/invite" not in client.get(page).get_data(as_text=True)
-        assert post(client, page.replace("/password", "/invite"), {}, page).status_code == 403
+        assert post(client, page.replace("/password", "/invite"), {}, page).status_code == 422
     assert count(pages, OutgoingMail) == 0
+
+
+NEW_ACCOUNT = {
+    "login": "emma",
+    "first_name": "Emma",
+    "last_name": "Neu",
+    "email": "emma@muster.example",
+    "customer_number": "K-1000",
+    "password_way": "by-mail",
+    "valid": "valid",
+    "theme": "auto",
+    "tickets_per_page": "25",
+}
+
+
+def test_a_new_customer_user_is_invited_at_once(pages: RunningPortal, tmp_path: Path) -> None:
+    client = pages.client("ada")
+    answer = post(client, "/admin/customer-users/new", {**NEW_ACCOUNT, "valid": "invalid"})
+    assert answer.status_code == 422
+    assert "Nur ein gültiges Konto kann eingeladen werden." in answer.get_data(as_text=True)
+    assert "ist angelegt" not in client.get("/admin/customer-users").get_data(as_text=True)
+    assert post(client, "/admin/customer-users/new", NEW_ACCOUNT).status_code == 303
+    assert not has_password(pages, "emma", "")
+    path = link_in(mailed(pages.database, tmp_path))
+    assert post(pages.client(), path, TYPED).status_code == 303
+    assert has_password(pages, "emma", NEW)
 
 
 def test_only_admins_invite(pages: RunningPortal) -> None:
