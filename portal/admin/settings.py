@@ -27,6 +27,7 @@ from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.labels import label
 from core.organisation import load_organisation
+from core.outgoing.installation import sender_of
 from core.settings import Settings, change_settings, load_settings
 from core.words import SenderPolicy
 from portal.admin.confirming import ask_first
@@ -37,8 +38,9 @@ from portal.database import finish_writing, reading, writing
 from portal.formats import file_size
 from portal.forms import REQUIRED, choices, put
 from portal.history import entry_of, events_since, history_page, newest_event
+from portal.installation import installation
 from portal.languages import zone_choices
-from portal.visitors import the_viewer
+from portal.visitors import organisation, the_viewer
 from portal.vocabulary import LANGUAGE_NAMES
 
 KIND = "settings"
@@ -155,6 +157,7 @@ def show() -> Response:
         "admin/settings.html",
         group_names=group_names,
         policies=_policies(),
+        sender=sender_of(organisation(), installation(), None).address,
     )
 
 

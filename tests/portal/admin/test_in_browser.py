@@ -361,3 +361,83 @@ def test_numbers_are_suggested_while_somebody_types(
     page.locator("#customer_number").press_sequentially("musterh", delay=20)
     expect(page.locator("#known-numbers option")).to_have_count(1)
     assert page.locator("#known-numbers option").get_attribute("value") == "K-1050"
+
+
+def test_an_automatic_answer_is_previewed_as_somebody_types(
+    busy_portal: RunningPortal, page: Page, sign_in: SignIn, shoot: Shoot
+) -> None:
+    sign_in(page, "ada")
+    page.goto(busy_portal.address("/admin/queues"))
+    page.get_by_role("link", name="Technik", exact=True).click()
+    page.get_by_role("link", name="Automatische Antworten").click()
+    german = page.locator(".preview[lang=de] .preview-text")
+    expect(german).to_contain_text("Guten Tag Erika Beispiel,")
+    expect(page.get_by_role("button", name="Vorschau")).to_be_hidden()
+    page.locator("#text_de").fill("Hallo {customer_name}, Ticket {ticket_number}.")
+    expect(german).to_have_text("Hallo Erika Beispiel, Ticket 100023.")
+    expect(page.locator("#text_de")).to_be_focused()
+    page.locator("#text_en").fill("Hello {customer}")
+    expect(page.locator(".preview[lang=en] .field-error")).to_contain_text("{customer}")
+    page.get_by_role("button", name="Speichern").click()
+    summary = page.locator(".error-summary")
+    expect(summary).to_be_focused()
+    summary.get_by_role("link", name="Text auf Englisch").click()
+    expect(page.locator("#text_en")).to_be_focused()
+    assert_accessible(page)
+    shoot(page, "admin-answers-error")
+    page.locator("#text_en").fill("")
+    page.locator("#enabled").uncheck()
+    page.get_by_role("button", name="Speichern").click()
+    expect(page.get_by_role("status").first).to_contain_text("Gespeichert")
+    expect(page.locator(".answer[aria-current]")).to_contain_text("aus")
+    page.get_by_role("button", name="Standardtexte").click()
+    expect(page.locator("#text_de")).to_have_value(re.compile("vielen Dank"))
+    expect(page.locator(".notice")).to_contain_text("noch nicht gespeichert")
+    assert_accessible(page)
+    shoot(page, "admin-answers-reset")
+
+
+@pytest.mark.parametrize("path", ["queues/1/answers/new-ticket", "templates/1", "queues/1"])
+def test_previews_work_without_javascript(
+    busy_portal: RunningPortal, open_page: OpenPage, sign_in: SignIn, path: str
+) -> None:
+    page = open_page(javascript=False)
+    sign_in(page, "ada")
+    page.goto(busy_portal.address(f"/admin/{path}"))
+    field = page.locator("#signature" if path == "queues/1" else "[id^=text]").first
+    field.fill("{queue}, {organisation}: ein {falsch}")
+    page.get_by_role("button", name="Vorschau").click()
+    assert "Beispiel Support: ein {falsch}" in page.locator("#preview").inner_text()
+    assert "Den Platzhalter {falsch} gibt es nicht." in page.locator("#preview").inner_text()
+    assert field.input_value() == "{queue}, {organisation}: ein {falsch}"
+
+
+def test_a_template_is_written_with_a_preview(
+    busy_portal: RunningPortal, page: Page, sign_in: SignIn
+) -> None:
+    sign_in(page, "ada")
+    page.goto(busy_portal.address("/admin/queues"))
+    page.get_by_role("link", name="Antwortvorlagen").click()
+    page.get_by_role("link", name="Neue Vorlage").click()
+    page.locator("#name").fill("Termin")
+    page.locator("#language").select_option("de")
+    page.locator("#text").fill("Guten Tag {customer_name},")
+    expect(page.locator("#preview")).to_contain_text("Guten Tag Erika Beispiel,")
+    page.locator("#name").press("Enter")
+    expect(page.get_by_role("status").first).to_contain_text("„Termin“ ist angelegt")
+    expect(page.get_by_role("row", name=re.compile("Termin"))).to_contain_text("Deutsch")
+
+
+def test_an_address_is_good_again(
+    busy_portal: RunningPortal, page: Page, sign_in: SignIn, shoot: Shoot
+) -> None:
+    with busy_portal.database.write() as session:
+        let_mail_come_back(session, "anna")
+    sign_in(page, "ada")
+    page.goto(busy_portal.address("/admin/customer-users?q=muster"))
+    expect(page.get_by_role("row", name=re.compile("Müller"))).to_contain_text("kommt zurück")
+    shoot(page, "admin-customer-users-bouncing")
+    page.get_by_role("link", name="Müller, Anna").click()
+    page.get_by_role("button", name="Die Adresse stimmt wieder").click()
+    expect(page.get_by_role("status").first).to_contain_text("wird wieder Mail gesendet")
+    expect(page.get_by_role("button", name="Die Adresse stimmt wieder")).to_have_count(0)

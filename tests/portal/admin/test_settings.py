@@ -90,6 +90,10 @@ def test_saving_unchanged_settings_changes_nothing(pages: RunningPortal, ada: Ad
         ("upload_max_bytes", "1e9"),
         ("session_idle_minutes", "4"),
         ("session_hours", "169"),
+        ("sender_address", "niemand"),
+        ("auto_responses_per_address", "1001"),
+        ("auto_responses_per_hour", "-1"),
+        ("burst_tickets", "0"),
     ],
 )
 def test_a_problem_stands_at_its_field(
@@ -191,3 +195,9 @@ def test_the_configuration_is_shown_with_its_sources_and_without_secrets(
     assert "environment: SCHALTER_SMTP__LISTEN" in page
     assert "configuration file" in page
     assert "default" in page
+
+
+def test_it_says_whom_mail_is_from(pages: RunningPortal, ada: Admin) -> None:
+    assert "At present it is schalter@" in ada.get(PATH)
+    ada.fill(PATH, sender_address="service@example.org")
+    assert "At present it is service@example.org." in ada.get(PATH)
