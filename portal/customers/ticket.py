@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from flask import flash, redirect, render_template, request, url_for
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 from wtforms import BooleanField
 
@@ -19,6 +20,7 @@ from core.tickets.view import (
     article_original,
     attachment_for_customer,
     conversation,
+    final_ticket,
     linked_tickets,
     mark_seen,
     seen_article,
@@ -58,7 +60,10 @@ class ReplyForm(MessageForm):
 
 @area.get("")
 def show(public_id: str) -> Response:
-    """Show a ticket as a conversation."""
+    """Show a ticket as a conversation; of a merged one, what it was merged into."""
+    final = _ticket(reading(), access(), public_id)
+    if final.public_id != public_id:
+        return redirect(url_for("ticket.show", public_id=final.public_id), 303)
     return _page(public_id, ReplyForm(formdata=None))
 
 
@@ -66,7 +71,7 @@ def show(public_id: str) -> Response:
 @limiter.limit(POST)
 def reply(public_id: str) -> Response:
     """Send a reply."""
-    ticket = ticket_for_customer(reading(), access(), public_id)
+    ticket = _ticket(reading(), access(), public_id)
     form = ReplyForm()
     if form.validate():
         with form.errors_of_core():
@@ -97,10 +102,11 @@ def close(public_id: str) -> Response | str:
     if request.method == "POST":
         session = writing()
         account, mine = access_in(session)
-        close_by_customer(session, customer_actor(account, peer()), mine, public_id)
+        ticket = _ticket(session, mine, public_id)
+        close_by_customer(session, customer_actor(account, peer()), mine, ticket.public_id)
         flash(_("The ticket is closed."))
-        return redirect(url_for("ticket.show", public_id=public_id), 303)
-    ticket = ticket_for_customer(reading(), access(), public_id)
+        return redirect(url_for("ticket.show", public_id=ticket.public_id), 303)
+    ticket = _ticket(reading(), access(), public_id)
     return render_template(
         "portal/close.html",
         action=url_for("ticket.close", public_id=public_id),
@@ -116,7 +122,7 @@ def mute(public_id: str) -> Response:
     """Stop mail about the ticket, or let it come again."""
     session = writing()
     account, mine = access_in(session)
-    ticket = ticket_for_customer(session, mine, public_id)
+    ticket = _ticket(session, mine, public_id)
     if request.form.get("wanted") == "no":
         mutes.mute(session, account.id, ticket.id)
         flash(_("You get no more mail about this ticket."))
@@ -172,10 +178,15 @@ def after_reply(mine: Access, here: Organisation, ticket: Ticket) -> AfterReply:
             return AfterReply.REFUSED
 
 
+def _ticket(session: Session, mine: Access, public_id: str) -> Ticket:
+    """Return the ticket that an address leads to. Raises ``NotFound``."""
+    return final_ticket(session, mine, ticket_for_customer(session, mine, public_id))
+
+
 def _page(public_id: str, form: ReplyForm) -> Response:
     """Return the page of a ticket with the reply as it was typed."""
     session, mine = reading(), access()
-    ticket = ticket_for_customer(session, mine, public_id)
+    ticket = _ticket(session, mine, public_id)
     form.prepare_nonce()
     talk = conversation(session, ticket, internal=False, before=id_of_request("before"))
     account = the_viewer().account
