@@ -1,9 +1,11 @@
 """An outbox with mail in it, and couriers to take it out, for tests."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from random import Random
 from threading import Thread
 from typing import Any
@@ -19,6 +21,7 @@ from core.outgoing.outbox import Posting, post
 from core.outgoing.relay import Deadlines
 from core.words import OutgoingKind, OutgoingState
 from tests.outgoing.automatic import Office
+from tests.support.processes import RunningProcess, run_process
 from tests.support.relay import Relay
 
 QUICK = Deadlines(connect=0.5, command=0.5, message=1.0)
@@ -40,6 +43,7 @@ class Postbox:
     """The outbox of an office."""
 
     office: Office
+    folder: Path  # of the key
     clock: Clock = field(default_factory=Clock)
 
     @property
@@ -66,6 +70,17 @@ class Postbox:
         )
         with self.database.write() as session:
             return list(post(session, self.office.installation, posting).outgoing_ids)
+
+    def worker(self, relay: Relay) -> AbstractContextManager[RunningProcess]:
+        """Run the worker as a program of its own while the block lasts."""
+        env = {
+            "SCHALTER_DATABASE__URL": self.database.url.render_as_string(hide_password=False),
+            "SCHALTER_SECRET_KEY_FILE": str(self.folder / "secret.key"),
+            "SCHALTER_RELAY__HOST": "127.0.0.1",
+            "SCHALTER_RELAY__PORT": str(relay.port),
+            "SCHALTER_RELAY__TLS": "none",
+        }
+        return run_process(sys.executable, "-m", "core.worker", env=env)
 
     def open_ticket(self) -> int:
         """File a ticket, without the answer that it gets by itself; return its id."""

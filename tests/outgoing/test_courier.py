@@ -3,6 +3,7 @@
 import threading
 from datetime import timedelta
 from email import message_from_bytes
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -224,10 +225,8 @@ def test_what_is_due_is_read_from_its_index(small_postbox: Postbox) -> None:
 
 
 @pytest.mark.postgresql
-def test_two_couriers_never_send_twice(
-    postgresql_database: Database, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    postbox = Postbox(an_office(postgresql_database, tmp_path_factory.mktemp("office")))
+def test_two_couriers_never_send_twice(postgresql_database: Database, tmp_path: Path) -> None:
+    postbox = Postbox(an_office(postgresql_database, tmp_path), tmp_path)
     ids = postbox.put_many(120)
     late = [
         postbox.office.put(
