@@ -20,19 +20,39 @@ from core.models import (
     Delivery,
     Group,
     Mail,
+    OutgoingMail,
     Queue,
     Staff,
     StaffGroup,
     Ticket,
+    now,
 )
 from core.tickets.notes import add_note
+from core.tickets.reply import ReplyValues, reply
+from core.tickets.reply_templates import TemplateValues, save_template
 from core.tickets.work import TicketValues, change_ticket
-from core.words import Permission, Priority, Role, StrangersRule, TicketState, Validity
+from core.words import (
+    Author,
+    Flag,
+    OutgoingKind,
+    OutgoingState,
+    Permission,
+    Priority,
+    Role,
+    StrangersRule,
+    TicketState,
+    Validity,
+)
+from portal.installation import installation
 from tests.portal.admin.firm import make_findable
 from tests.support.portal import RunningPortal, customer_user, staff
 
 PDF = Upload("Auftragsbestätigung 4711.pdf", "application/pdf", b"%PDF-1.7 " + b"x" * 48_213)
 NOTE = "Kunde hat auch angerufen. Ersatzgerät liegt im Lager, Fach 12."
+TEMPLATE = TemplateValues(
+    name="Rückfrage zum Gerät",
+    text="Guten Tag {customer_name},\n\nwelche Nummer steht auf dem Typenschild?\n\n{staff_name}",
+)
 HTML = """\
 <html><body style="font-family: Calibri"><p>Guten Tag,</p>
 <p>anbei die <b>Messwerte</b> von heute:</p>
@@ -80,6 +100,8 @@ def a_day(pages: RunningPortal) -> Day:
         session.scalars(
             select(Queue).where(Queue.name == "Technik")
         ).one().strangers = StrangersRule.ACCEPT
+        for queue in session.scalars(select(Queue)):
+            queue.signature = "{staff_name}\n{organisation} – {queue}"
     tickets = _tickets(pages)
     forged = a_mail("Gefälscht", "technik@example.org", "vertrieb@example.org", "Hallo\n")
     pages.add_mail(forged, "technik@example.org", "vertrieb@example.org")
@@ -211,6 +233,53 @@ def _work(pages: RunningPortal, session: Session, tickets: dict[str, str]) -> No
     change("delivery", TicketState.WAITING)
     change("closed", TicketState.CLOSED)
     add_note(session, actor, jonas, tickets["offer"], NOTE)
+    _answer(pages, session, tickets["measured"])
+    _come_back(session, pages.ticket(session, tickets["measured"]))
+    save_template(session, actor, TEMPLATE)
+
+
+def _answer(pages: RunningPortal, session: Session, public_id: str) -> None:
+    """Let Jonas answer, with a copy to somebody."""
+    jonas, ticket = staff(session, "jonas"), pages.ticket(session, public_id)
+    values = ReplyValues(
+        text="Guten Tag Frau Smith,\n\nder Druck auf Linie 2 ist zu niedrig.",
+        cc=("werkstatt@acme.example",),
+        uploads=(PDF,),
+        seen_article=max(article.id for article in ticket.articles),
+    )
+    with pages.app.app_context():
+        reply(session, installation(), staff_actor(jonas, "192.0.2.20"), jonas, public_id, values)
+
+
+def _come_back(session: Session, ticket: Ticket) -> None:
+    """Let what was sent fare differently: sent to one, refused for the other, a report later."""
+    session.expire(ticket)
+    sent, refused = session.scalars(
+        select(OutgoingMail)
+        .where(OutgoingMail.ticket_id == ticket.id, OutgoingMail.kind == OutgoingKind.REPLY)
+        .order_by(OutgoingMail.id)
+    )
+    for mail, state in ((sent, OutgoingState.BOUNCED), (refused, OutgoingState.FAILED)):
+        mail.state, mail.settled_at, mail.attempts = state, now(), 1
+    sent.reply, sent.bounced_at = "250 2.0.0 Ok: queued as 4F2B1", now()
+    sent.bounce = "failed 5.2.2 (mailbox full): carol@acme.example"
+    refused.reply = "550 5.1.1 <werkstatt@acme.example>: Recipient address rejected"
+    for flag, subject, text in (
+        (Flag.DELIVERY_REPORT, "Undelivered Mail Returned to Sender", "mailbox full"),
+        (Flag.AUTOMATIC, "Abwesenheit: Messwerte von heute", "Ich bin ab Montag wieder da."),
+    ):
+        session.add(
+            Article(
+                ticket_id=ticket.id,
+                author=Author.UNKNOWN,
+                from_address="mailer-daemon@acme.example",
+                subject=subject,
+                text=text,
+                flag=flag,
+                visible=False,
+                created_at=now(),
+            )
+        )
 
 
 def _add_staff(session: Session) -> None:
@@ -242,6 +311,10 @@ def pages_of(day: Day) -> dict[str, str]:
     with day.pages.database.read() as session:
         measured = stored(day, session, "measured").articles[0].id
         offer = session.scalars(select(Article.id).order_by(Article.id)).first()
+        anna = customer_user(session, "anna").id
+        refused_reply = session.scalars(
+            select(OutgoingMail.id).where(OutgoingMail.state == OutgoingState.FAILED)
+        ).one()
         refused = session.scalars(select(Mail.reference).where(Mail.subject == "Gefälscht")).one()
     return {
         "dashboard": "/staff/",
@@ -256,6 +329,15 @@ def pages_of(day: Day) -> dict[str, str]:
         "assign": day.url("guest") + "/assign?q=example",
         "why": f"{day.url('offer')}/messages/{offer}/why",
         "original": f"{day.url('measured')}/messages/{measured}",
+        "merge": f"{day.url('offer')}/merge?number=100002",
+        "split": f"{day.url('measured')}/messages/{measured}/split",
+        "new-ticket-for": "/staff/tickets/new?q=example",
+        "new-ticket": f"/staff/tickets/new?customer_user={anna}",
+        "outgoing": "/staff/outgoing",
+        "outgoing-failed": "/staff/outgoing?state=failed",
+        "outgoing-all": "/staff/outgoing?state=all",
+        "outgoing-none": "/staff/outgoing?q=gibtesnicht",
+        "outgoing-mail": f"/staff/outgoing/{refused_reply}",
         "held": "/staff/held",
         "held-discarded": "/staff/held?state=discarded",
         "held-stranger": day.held_url("stranger"),
