@@ -4,6 +4,7 @@ An agent sees what belongs to the queues they may read; mail of no queue, as lin
 password, is an admin's.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +18,7 @@ from core.paging import Page, read_page
 from core.words import OutgoingState
 
 MAX_PAGE = 200
+_CODES = re.compile(r"((?:[2-5]\d\d (?:[245]\.\d+\.\d+ )?)?)(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +83,11 @@ def outbox_state(session: Session, queues: StaffQueues | None = None) -> OutboxS
 def reply_text(mail: OutgoingMail) -> str:
     """Return what the relay said of a mail, or why it was not sent, in the reader's language.
 
-    The relay's own words are no message ids, so they stay as they are.
+    The relay's own words are no message ids, so they stay as they are; what we said in its place
+    stands behind a code as its words do.
     """
-    return _(mail.reply) if mail.reply else ""
+    codes, text = _CODES.fullmatch(mail.reply).groups()  # type: ignore[union-attr] - fits any text
+    return codes + _(text) if text else codes
 
 
 def _matches(wanted: OutgoingFilter) -> ColumnElement[bool]:
