@@ -65,6 +65,10 @@ ACTIONS: Mapping[str, str] = {
     "read": N_("read"),
     "article-added": N_("message added"),
     "noted": N_("internal note added"),
+    "replied": N_("replied"),
+    "merged": N_("merged into another ticket"),
+    "merged-in": N_("another ticket merged into this one"),
+    "split": N_("message split off"),
     "assigned": N_("assigned"),
     "linked": N_("linked"),
     "unlinked": N_("link removed"),
@@ -82,11 +86,13 @@ ACTOR_KINDS: Mapping[ActorKind, str] = {
 }
 FIELDS: Mapping[str, str] = {
     "addresses": N_("Mail addresses"),
+    "articles": N_("Messages"),
     "auto_response": N_("Automatic answer"),
     "auto_responses_per_address": N_("Automatic answers to one address a day"),
     "auto_responses_per_hour": N_("Automatic answers an hour, in all"),
     "bounces": N_("Returned mails"),
     "burst_tickets": N_("Tickets of one account in ten minutes"),
+    "cc": N_("Copy to"),
     "city": N_("City"),
     "comment": N_("Comment"),
     "country": N_("Country"),
@@ -134,6 +140,7 @@ FIELDS: Mapping[str, str] = {
     "session_idle_minutes": N_("Session ends when idle for"),
     "share_address": N_("Share addresses"),
     "signature": N_("Signature"),
+    "split_from": N_("Split off from"),
     "state": N_("State"),
     "strangers": N_("Mail of unknown senders"),
     "street": N_("Street"),
@@ -148,6 +155,7 @@ FIELDS: Mapping[str, str] = {
     "tickets_per_page": N_("Tickets per page"),
     "time_zone": N_("Time zone"),
     "title": N_("Title"),
+    "to": N_("To"),
     "upload_max_bytes": N_("Size of all files of a message"),
     "upload_max_files": N_("Files in a message"),
     "url": N_("Web page"),
@@ -179,11 +187,15 @@ _PAGES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field of an event; ``before`` is empty where there was nothing."""
+    """One field of an event; ``before`` is empty where there was nothing.
+
+    ``is_new`` is what the event only tells, without saying that it was anything before.
+    """
 
     field: str
     before: str
     after: str
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +232,8 @@ def page_of(object_kind: str, object_id: int | None) -> str:
         return url_for("staff_tickets.by_number", number=ticket_number(object_id))
     if object_kind == "held-mail":
         return url_for("staff_held.show", delivery_id=object_id)
+    if object_kind == "outgoing-mail":
+        return url_for("staff_outgoing.show", outgoing_id=object_id)
     return url_for(_PAGES[object_kind], object_id=object_id) if object_kind in _PAGES else ""
 
 
@@ -266,18 +280,20 @@ def _changes(event: AuditEvent) -> Iterator[Change]:
         name = _(FIELDS.get(key, key))
         old, new = before.get(key), after.get(key)
         if isinstance(old, dict) or isinstance(new, dict):
-            yield from _permissions(old or {}, new or {})
+            yield from _permissions(old or {}, new or {}, is_new=event.before is None)
         else:
-            yield Change(name, _value(key, old), _value(key, new))
+            yield Change(name, _value(key, old), _value(key, new), is_new=key not in before)
 
 
-def _permissions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+def _permissions(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, is_new: bool
+) -> Iterator[Change]:
     """A permission in a group is a field of its own."""
     for group in sorted({*before, *after}):
         old, new = before.get(group), after.get(group)
         if old != new:
             name = _('Permission in "%(group)s"', group=group)
-            yield Change(name, _permission(old), _permission(new))
+            yield Change(name, _permission(old), _permission(new), is_new)
 
 
 def _permission(value: Any) -> str:

@@ -137,8 +137,11 @@ def _answer(form: AnswerForm, object_id: int, kind: AutoResponse) -> Response:
     queue = stored(session, Queue, object_id)
     return form.answer(
         "admin/queue_answers.html",
-        answers=[(each, label(each), texts.enabled) for each, texts in kept.items()],
-        applies=_RULE.get(kind, queue.follow_up) is queue.follow_up,
+        answers=[
+            (each, label(each), texts.enabled, _applies(each, queue))
+            for each, texts in kept.items()
+        ],
+        applies=_applies(kind, queue),
         defaults=_defaults(kind),
         is_reset=RESET in request.form,
         kind=kind,
@@ -147,6 +150,11 @@ def _answer(form: AnswerForm, object_id: int, kind: AutoResponse) -> Response:
         queue=queue,
         when=_(WHEN[kind]),
     )
+
+
+def _applies(kind: AutoResponse, queue: Queue) -> bool:
+    """Whether what an answer tells of can happen in this queue."""
+    return _RULE.get(kind, queue.follow_up) is queue.follow_up
 
 
 def _preview(form: AnswerForm, object_id: int, kind: AutoResponse, language: str) -> Preview:

@@ -92,7 +92,8 @@ def test_the_history_of_the_queue_tells_it_in_words(pages: RunningPortal, ada: A
         page = ada.get(path)
         assert "automatic answer changed" in page
         assert "Text in German" in page
-        assert "Confirmation: received" in page
+        assert "<dd><ins>Confirmation: received</ins></dd>" in page
+        assert "<del>–</del>" in page  # the German text, which was the default
 
 
 @pytest.mark.parametrize(
@@ -185,6 +186,7 @@ def test_an_answer_that_the_rule_rules_out_says_so(pages: RunningPortal, ada: Ad
     hint = "so this answer is not sent"
     assert hint in ada.get(path_of(pages, AutoResponse.REJECTED))
     assert hint not in ada.get(path_of(pages, AutoResponse.FOLLOW_UP))
+    assert ada.get(path_of(pages)).count("not needed here") == 2
     with pages.database.write() as session:
         queue = queue_named(session, TECHNIK)
         values = queue_values(queue)
