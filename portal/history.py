@@ -20,6 +20,7 @@ from core.words import (
     FollowUp,
     ForbiddenRule,
     HeldState,
+    OutgoingState,
     Permission,
     Priority,
     Role,
@@ -175,6 +176,9 @@ _WORDS: Mapping[str, type[StrEnum]] = {
     "strangers": StrangersRule,
     "valid": Validity,
 }
+_WORDS_OF_KIND: Mapping[tuple[str, str], type[StrEnum]] = {
+    ("outgoing-mail", "state"): OutgoingState,
+}
 _PAGES: Mapping[str, str] = {
     "customer-user": "admin_customer_users.edit",
     "customer": "admin_customers.edit",
@@ -282,7 +286,10 @@ def _changes(event: AuditEvent) -> Iterator[Change]:
         if isinstance(old, dict) or isinstance(new, dict):
             yield from _permissions(old or {}, new or {}, is_new=event.before is None)
         else:
-            yield Change(name, _value(key, old), _value(key, new), is_new=key not in before)
+            kind, is_new = event.object_kind, key not in before
+            change = Change(name, _value(kind, key, old), _value(kind, key, new), is_new)
+            if change.after or not is_new:
+                yield change
 
 
 def _permissions(
@@ -300,15 +307,16 @@ def _permission(value: Any) -> str:
     return _word(Permission, value) if value else _("none")
 
 
-def _value(key: str, value: Any) -> str:
+def _value(kind: str, key: str, value: Any) -> str:
     if value in (None, "", []):
         return ""
     if isinstance(value, bool):
         return _validity(value) if key == "valid" else _("yes") if value else _("no")
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
-    if key in _WORDS:
-        return _word(_WORDS[key], value)
+    words = _WORDS_OF_KIND.get((kind, key)) or _WORDS.get(key)
+    if words is not None:
+        return _word(words, value)
     shown = _SHOWN.get(key)
     return shown(str(value)) if shown else str(value)
 

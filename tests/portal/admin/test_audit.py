@@ -1,12 +1,17 @@
 """The audit log: everything is in it, it can be narrowed down, and it can only be read."""
 
+import ast
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+import core
 from core import audit
 from core.audit import customer_actor
 from core.models import now
+from portal.history import ACTIONS, OBJECT_KINDS
 from tests.portal.admin.browsing import Admin
 from tests.portal.admin.firm import SETUP, account_named
 from tests.support.portal import RunningPortal
@@ -95,3 +100,51 @@ def test_values_are_text(pages: RunningPortal, ada: Admin) -> None:
     page = ada.get(PATH)
     assert "<img src=x" not in page
     assert "&lt;img src=x" in page
+
+
+def test_what_becomes_of_an_outgoing_mail_is_told_in_its_own_words(
+    pages: RunningPortal, ada: Admin
+) -> None:
+    with pages.database.write() as session:
+        audit.record(session, SETUP, "retried", "outgoing-mail", 1, "Re: Drucker",
+                     {"state": "failed"}, {"state": "waiting"})  # fmt: skip
+    page = ada.get(PATH)
+    assert "<del>Not sent</del>" in page
+    assert "<ins>Waiting to be sent</ins>" in page
+
+
+def test_what_was_not_before_is_no_change_and_what_is_empty_is_not_told(
+    pages: RunningPortal, ada: Admin
+) -> None:
+    with pages.database.write() as session:
+        after = {"to": "anna@muster.example", "cc": "", "state": "open"}
+        audit.record(session, SETUP, "replied", "ticket", 1, "Re: Drucker", {"state": "new"}, after)
+    page = ada.get(f"{PATH}?q=Drucker")
+    assert "<dd><ins>anna@muster.example</ins></dd>" in page
+    assert "<dt>Copy to</dt>" not in page
+    assert "<del>New</del>" in page
+
+
+def test_everything_that_core_records_has_a_name() -> None:
+    recorded = [call for file in Path(core.__path__[0]).rglob("*.py") for call in calls(file)]
+    words = {word for word, _names in recorded}
+    assert {"replied", "created", "outgoing-mail", "reply-template"} <= words
+    assert [word for word, names in recorded if word not in names] == []
+
+
+def calls(file: Path) -> Iterator[tuple[str, object]]:
+    """Yield the actions and kinds that a module names where it records, with where they stand."""
+    where = {"record": {2: ACTIONS, 3: OBJECT_KINDS}, "record_change": {3: ACTIONS}}
+    where["store"] = {2: OBJECT_KINDS}
+    constants = {}
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            constants.update({ast.unparse(target): node.value.value for target in node.targets})
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).removeprefix("audit.")
+            for place, names in where.get(name, {}).items():
+                if place < len(node.args):
+                    argument = node.args[place]
+                    value = getattr(argument, "value", constants.get(ast.unparse(argument)))
+                    if isinstance(value, str):
+                        yield value, names
