@@ -46,6 +46,7 @@ _ENDINGS = {
 }
 _PLAINEST = re.compile(rb"(?:from|to|subject|date|message-id)[ \t]*:", re.IGNORECASE)
 _HTML = b"text/html"
+_SUPPRESS = b"x-auto-response-suppress"
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,500}>")
 
 
@@ -126,12 +127,12 @@ class Message:
     @cached_property
     def is_automatic(self) -> bool:
         """Whether a machine wrote it or sent it to many (RFC 3834, RFC 2919)."""
+        names = {name for name, _value in self._fields}
+        if any(name.startswith(b"list-") for name in names) or _SUPPRESS in names:
+            return True
         submitted = self._line(b"auto-submitted").lower()
-        return (
-            (bool(submitted) and not submitted.startswith("no"))
-            or self._line(b"precedence").lower() in {"bulk", "junk", "list", "auto_reply"}
-            or any(name.startswith(b"list-") for name, _value in self._fields)
-            or bool(self._values(b"x-auto-response-suppress"))
+        return (bool(submitted) and not submitted.startswith("no")) or (
+            self._line(b"precedence").lower() in {"bulk", "junk", "list", "auto_reply"}
         )
 
     @cached_property
@@ -225,7 +226,8 @@ class Message:
         return self.parts[0].values(name) if self.parts else []
 
     def _line(self, name: bytes) -> str:
-        return self._shown(self.parts[0].first(name)) if self.parts else ""
+        value = self.parts[0].first(name) if self.parts else b""
+        return self._shown(value) if value else ""
 
     @staticmethod
     def _shown(value: bytes) -> str:
