@@ -18,7 +18,7 @@ from core.paging import Page, read_page
 from core.words import OutgoingState
 
 MAX_PAGE = 200
-_CODES = re.compile(r"((?:[2-5]\d\d (?:[245]\.\d+\.\d+ )?)?)(.*)", re.DOTALL)
+_CODES = re.compile(r"[2-5]\d\d (?:[245]\.\d+\.\d+ )?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,9 @@ def reply_text(mail: OutgoingMail) -> str:
     The relay's own words are no message ids, so they stay as they are; what we said in its place
     stands behind a code as its words do.
     """
-    codes, text = _CODES.fullmatch(mail.reply).groups()  # type: ignore[union-attr] - fits any text
+    found = _CODES.match(mail.reply)
+    codes = found[0] if found is not None else ""
+    text = mail.reply.removeprefix(codes)
     return codes + _(text) if text else codes
 
 

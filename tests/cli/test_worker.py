@@ -1,22 +1,38 @@
 """The worker: what is due is done, and a database that is away is no end."""
 
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from core import worker as worker_module
 from core.accounts.sessions import start_session
 from core.db import Database
-from core.models import CustomerUser, SignInThrottle, WebSession, now
-from core.words import Validity
-from core.worker import RETRY_SECONDS, TASKS, Task, Worker
+from core.models import CustomerUser, PasswordRequest, SignInThrottle, WebSession, now
+from core.outgoing.courier import Courier
+from core.words import OutgoingState, Validity
+from core.worker import (
+    CUT_SECONDS,
+    GRACE_SECONDS,
+    RETRY_SECONDS,
+    TASKS,
+    Task,
+    Worker,
+    sending,
+)
 from tests.cli.conftest import Installation
 from tests.intake.firm import a_firm
-from tests.support.processes import run_process
+from tests.outgoing.automatic import an_office
+from tests.outgoing.sending import Postbox
+from tests.support.processes import run_process, wait_until
+from tests.support.relay import STALL, Script, run_relay
 
 
 class Clock:
@@ -123,6 +139,74 @@ def test_it_runs_until_it_is_told_to_stop(installation: Installation) -> None:
         process.wait_for_output('"started"')
         assert process.stop() == 0
         assert '"stopped"' in process.output
+
+
+@pytest.mark.slow
+def test_a_stalled_relay_stops_neither_tasks_nor_the_end(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    """The courier waits for a reply; the tasks run, and SIGTERM is obeyed within seconds."""
+    postbox = Postbox(an_office(sqlite_database, tmp_path), tmp_path)
+    (waiting,) = postbox.put("anna@muster.example")
+    with (
+        run_relay(Script({"message": STALL})) as relay,
+        postbox.worker(relay) as process,
+    ):
+        process.wait_for(lambda: relay.reached["message"] > 0, "the message")
+        with postbox.database.write() as session:
+            session.add(PasswordRequest(login="anna@muster.example", staff=False))
+        process.wait_for(lambda: len(postbox.mails()) == 2, "the answer to a request")
+        began = time.monotonic()
+        assert process.stop() == 0, process.output
+        assert time.monotonic() - began < GRACE_SECONDS + CUT_SECONDS + 2
+        assert '"stopped"' in process.output
+    mail = postbox.mail(waiting)
+    assert (mail.state, mail.leased_until) == (OutgoingState.WAITING, None)
+
+
+@pytest.mark.slow
+def test_without_a_key_it_does_not_start(small_installation: Installation, tmp_path: Path) -> None:
+    """Threat O3: what it would sign with no key nobody could believe."""
+    env = {**small_installation.env, "SCHALTER_SECRET_KEY_FILE": str(tmp_path / "none.key")}
+    with run_process(sys.executable, "-m", "core.worker", env=env) as process:
+        assert process.child.wait(30) == 1
+        assert process.output.startswith("schalter worker: secret_key_file: ")
+
+
+def test_sending_goes_on_after_a_failing_database_and_a_defect(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "RETRY_SECONDS", 0.0)
+    away = OperationalError("SELECT 1", {}, Exception("away"))
+    courier = FailingCourier([away, away, None, KeyError("oops"), None])
+    caplog.set_level("INFO")
+    with sending(courier):
+        wait_until(lambda: not courier.errors, "all of it")
+    assert [record.getMessage() for record in caplog.records] == [
+        "courier: the database fails: Exception",
+        "courier: the database answers again",
+        "courier failed",
+    ]
+
+
+class FailingCourier(Courier):
+    """Fails as it is told to, then stops."""
+
+    def __init__(self, errors: list[Exception | None]) -> None:
+        self.errors = errors
+        self.stopped = Event()
+
+    def run_due(self) -> float:
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+        return 0.0
+
+    def wait(self, _seconds: float) -> bool:
+        return self.stopped.is_set() or not self.errors
+
+    def stop(self) -> None:
+        self.stopped.set()
 
 
 @pytest.mark.slow
