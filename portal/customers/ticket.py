@@ -17,6 +17,7 @@ from core.models import CustomerUser, Ticket
 from core.organisation import Organisation
 from core.outgoing import mutes
 from core.tickets.view import (
+    File,
     article_original,
     attachment_for_customer,
     conversation,
@@ -61,8 +62,11 @@ class ReplyForm(MessageForm):
 @area.get("")
 def show(public_id: str) -> Response:
     """Show a ticket as a conversation; of a merged one, what it was merged into."""
-    final = _ticket(reading(), access(), public_id)
-    if final.public_id != public_id:
+    session, mine = reading(), access()
+    ticket = ticket_for_customer(session, mine, public_id)
+    final = final_ticket(session, mine, ticket)
+    if final is not ticket:
+        flash(_("Ticket %(number)d was merged into this one.", number=ticket.number))
         return redirect(url_for("ticket.show", public_id=final.public_id), 303)
     return _page(public_id, ReplyForm(formdata=None))
 
@@ -135,29 +139,30 @@ def mute(public_id: str) -> Response:
 @area.get("/attachments/<int:attachment_id>")
 def attachment(public_id: str, attachment_id: int) -> Response:
     """Hand out a file, to be saved."""
-    return file_response(attachment_for_customer(reading(), access(), public_id, attachment_id))
+    return file_response(_file(public_id, attachment_id))
 
 
 @area.get("/pictures/<int:attachment_id>")
 def picture(public_id: str, attachment_id: int) -> Response:
     """Hand out a picture, to be shown in its message."""
-    found = attachment_for_customer(reading(), access(), public_id, attachment_id)
-    return file_response(found, inline=True)
+    return file_response(_file(public_id, attachment_id), inline=True)
 
 
 @area.get("/messages/<int:article_id>")
 def original(public_id: str, article_id: int) -> str:
     """Show a message with the formatting of its sender, in a frame of its own."""
-    mine = access()
-    ticket = ticket_for_customer(reading(), mine, public_id)
-    article_original(reading(), mine, public_id, article_id)  # NotFound for what may not be seen
+    session, mine = reading(), access()
+    ticket = _ticket(session, mine, public_id)
+    article_original(session, mine, ticket.public_id, article_id)  # NotFound for what is not theirs
     return render_template("portal/original.html", ticket=ticket, article_id=article_id)
 
 
 @area.get("/messages/<int:article_id>/frame")
 def frame(public_id: str, article_id: int) -> Response:
     """Hand out the document for that frame."""
-    html = article_original(reading(), access(), public_id, article_id)
+    session, mine = reading(), access()
+    ticket = _ticket(session, mine, public_id)
+    html = article_original(session, mine, ticket.public_id, article_id)
     if html is None:
         raise NotFound(_("There is no such message."))
     return frame_response(html)
@@ -181,6 +186,12 @@ def after_reply(mine: Access, here: Organisation, ticket: Ticket) -> AfterReply:
 def _ticket(session: Session, mine: Access, public_id: str) -> Ticket:
     """Return the ticket that an address leads to. Raises ``NotFound``."""
     return final_ticket(session, mine, ticket_for_customer(session, mine, public_id))
+
+
+def _file(public_id: str, attachment_id: int) -> File:
+    session, mine = reading(), access()
+    ticket = _ticket(session, mine, public_id)
+    return attachment_for_customer(session, mine, ticket.public_id, attachment_id)
 
 
 def _page(public_id: str, form: ReplyForm) -> Response:

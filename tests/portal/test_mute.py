@@ -8,10 +8,13 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
+from core.audit import staff_actor
 from core.mail.tokens import Token, TokenKind, make_token
-from core.models import OutgoingMail, Ticket, TicketMute
+from core.mail.uploads import Upload
+from core.models import Attachment, OutgoingMail, Ticket, TicketMute
 from core.outgoing.installation import Installation
 from core.outgoing.mutes import is_muted, mute, mute_link
+from core.tickets.merging import merge
 from core.words import OutgoingKind, TicketState
 from portal.installation import installation
 from tests.support.browser import (
@@ -21,7 +24,7 @@ from tests.support.browser import (
     assert_accessible,
     assert_no_horizontal_overflow,
 )
-from tests.support.portal import RunningPortal, SignIn, customer_user, post
+from tests.support.portal import RunningPortal, SignIn, customer_user, post, staff
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
@@ -285,25 +288,30 @@ def test_a_mail_that_may_be_forged_is_marked_for_its_customer(
     assert own not in pages.client("anna").get(f"/tickets/{sent}").get_data(as_text=True)
 
 
-def test_the_address_of_a_merged_ticket_leads_on(
-    pages_everywhere: RunningPortal, ticket: str
-) -> None:
+def test_the_address_of_a_merged_ticket_leads_on(pages_everywhere: RunningPortal) -> None:
     pages = pages_everywhere
-    target = pages.add_ticket("anna", "Technik", "Ziel")
+    file = Upload("Plan.pdf", "application/pdf", b"%PDF-1.7")
+    ticket = pages.add_ticket("anna", "Vertrieb", "Quelle", files=[file])
+    target = pages.add_ticket("anna", "Vertrieb", "Ziel")
     with pages.database.write() as session:
-        merged, into = pages.ticket(session, ticket), pages.ticket(session, target)
-        merged.merged_into_id, merged.state = into.id, TicketState.CLOSED
+        jonas, source = staff(session, "jonas"), pages.ticket(session, ticket)
+        number = pages.ticket(session, target).number
+        merge(session, staff_actor(jonas), jonas, ticket, number, source.version)
+        article, attachment = session.execute(select(Attachment.article_id, Attachment.id)).one()
     client = pages.client("anna")
     answer = client.get(f"/tickets/{ticket}")
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/tickets/{target}")
+    assert "Ticket 100001 wurde mit diesem" in client.get(f"/tickets/{target}").text
+    assert "mit einem anderen Ticket zusammengeführt" in client.get("/tickets?tab=closed").text
+    assert client.get(f"/tickets/{ticket}/attachments/{attachment}").data == b"%PDF-1.7"
     assert mute_on_page(client, ticket, "no") == 303
     assert muted(pages) == {pair(pages, "anna", target)}
     assert client.get(f"/tickets/{ticket}/close").status_code == 200
     assert post(client, f"/tickets/{ticket}/close", {}).headers["Location"] == f"/tickets/{target}"
     with pages.database.write() as session:
-        assert pages.ticket(session, target).state is TicketState.CLOSED
-        into = pages.ticket(session, target)
-        into.customer_user_id = customer_user(session, "carol").id
-        into.customer_id = customer_user(session, "carol").customer_id
-    for path in ("", "/close"):  # an address that was given once is no right to what came of it
+        into, carol = pages.ticket(session, target), customer_user(session, "carol")
+        assert into.state is TicketState.CLOSED
+        into.customer_user_id, into.customer_id = carol.id, carol.customer_id
+    # An address that was given once is no right to what came of it.
+    for path in ("", "/close", f"/attachments/{attachment}", f"/messages/{article}"):
         assert client.get(f"/tickets/{ticket}{path}").status_code == 404
