@@ -46,7 +46,8 @@ def check_caps(session: Session, settings: Settings, mail: OutgoingMail) -> None
     """Raise ``Suppressed`` when an automatic answer would be one too many, or comes a day late.
 
     At most one of its kind about a ticket in 24 hours, and what the settings allow to an address
-    in 24 hours and to everybody in one. What was suppressed does not count.
+    in 24 hours and to everybody in one, by the times of the mails that are answered. What was
+    suppressed does not count.
     """
     _one_at_a_time(session)
     if now() - mail.created_at > DAY:
@@ -58,7 +59,7 @@ def check_caps(session: Session, settings: Settings, mail: OutgoingMail) -> None
         OutgoingMail.kind == mail.kind,
         OutgoingMail.created_at > since,
     )
-    if mail.ticket_id is not None and about_ticket:
+    if about_ticket:
         raise Suppressed(N_("The ticket had such an answer in the last 24 hours."))
     to_address = _composed(
         session,
