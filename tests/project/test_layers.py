@@ -18,6 +18,7 @@ RULES = [
     ("gateway", (*WEB, "portal"), "what both edges need belongs to core"),
     ("portal", ("aiosmtpd", "gateway"), "what both edges need belongs to core"),
     ("core/mail", DATABASE, "parsing is pure: let the caller look things up"),
+    ("core/intake/follow_ups.py", DATABASE, "rules are pure: put what they need into the facts"),
     ("core/intake/rules.py", DATABASE, "rules are pure: put what they need into the facts"),
     ("core/intake/identify.py", DATABASE, "rules are pure: put what they need into the facts"),
     ("core/intake/decision.py", DATABASE, "a decision is a value"),
