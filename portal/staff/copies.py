@@ -15,8 +15,13 @@ class CopiesField(StringField):  # type: ignore[misc]  # WTForms has no types
     @property
     def addresses(self) -> tuple[str, ...]:
         """What was entered, one by one, without the names."""
-        pieces = (piece.strip() for piece in _PIECES.findall(self.data or ""))
-        return tuple(_address(piece) for piece in pieces if piece)
+        return addresses_in(self.data or "")
+
+
+def addresses_in(text: str) -> tuple[str, ...]:
+    """Return the addresses in a text, one by one, without the names."""
+    pieces = (piece.strip() for piece in _PIECES.findall(text))
+    return tuple(_address(piece) for piece in pieces if piece)
 
 
 def _address(piece: str) -> str:
