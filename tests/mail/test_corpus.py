@@ -82,7 +82,7 @@ def test_what_exceeds_a_cap_is_flagged_and_shown_as_it_came(name: str, error: st
 
 
 def test_every_mail_is_filed_or_held_with_its_exact_bytes(database: Database) -> None:
-    firm = a_firm(database, sender_policy="open")
+    firm = a_firm(database, sender_policy="open", burst_tickets=10_000)
     mails = [*map(raw_mail, NAMES), *HUGE.values()]
     incoming = [
         Incoming(replace(ENVELOPE, mail_from=f"{number}@x.example"), raw, AT)
