@@ -150,8 +150,8 @@ def command(
     done: list[Delivered] = []
     failure: Failure | None = None
     try:
-        keys = Keys(console.config.secret_key_file)
         with console.database() as database, _progress(sources) as advance:
+            keys = Keys(console.config.secret_key_file)
             limit = console.config.smtp.max_message_bytes
             messages = _messages(sources, limit, mbox=mbox)
             for delivered in _deliver(database, keys, envelope, messages):

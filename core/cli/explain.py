@@ -61,8 +61,8 @@ def command(
         and any(peer in network for network in console.config.smtp.relay_networks),
     )
     raw = _read(file, console.config.smtp.max_message_bytes)
-    keys = Keys(console.config.secret_key_file).ring.believed(now().date())
     with console.database() as database, database.read() as session:
+        keys = Keys(console.config.secret_key_file).ring.believed(now().date())
         explanation = explain(session, Incoming(envelope, raw, now()), keys)
     if as_json:
         print_json(explanation)
