@@ -1,14 +1,18 @@
 """Every door to a ticket says the same: list, search, view, HTML, file, mail, link, reply."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from core import audit
 from core.accounts.permissions import Access
 from core.db import Database
-from core.errors import NotFound
+from core.errors import Forbidden, NotFound
+from core.ids import new_public_id
+from core.mail.uploads import Upload
 from core.models import (
     Article,
     Attachment,
@@ -18,7 +22,9 @@ from core.models import (
     Queue,
     Ticket,
     TicketLink,
+    now,
 )
+from core.outgoing.installation import Installation
 from core.tickets.lists import (
     Scope,
     StaffFilter,
@@ -27,6 +33,9 @@ from core.tickets.lists import (
     customer_tickets,
     staff_tickets,
 )
+from core.tickets.merging import merge, split
+from core.tickets.notes import add_note
+from core.tickets.reply import ReplyValues, reply
 from core.tickets.view import (
     Reader,
     article_html,
@@ -34,14 +43,16 @@ from core.tickets.view import (
     attachment_for_customer,
     attachment_for_staff,
     conversation,
+    final_ticket,
     linked_tickets,
     raw_for_customer,
     raw_for_staff,
     readable_tickets,
     ticket_for_customer,
     ticket_for_staff,
+    ticket_with_number,
 )
-from core.words import Validity
+from core.words import Author, Validity
 from tests.tickets.world import SECRET, World, a_world, html_ticket
 
 NAMES = ("anna-sales", "anna-support", "bert-sales", "carol-sales")
@@ -280,3 +291,129 @@ def test_the_condition_agrees_with_the_function(database: Database, world: World
             access = world.access(session, login)
             found = session.scalars(select(Ticket).where(readable_tickets(access))).all()
             assert set(found) == {ticket for ticket in tickets if access.may_see_ticket(ticket)}
+
+
+WORKS = {"root": set(NAMES), "jonas": STAFF["jonas"], "tina": set()}
+
+
+def writing_doors(
+    session: Session, world: World, installation: Installation, login: str, name: str
+) -> dict[str, Callable[[], object]]:
+    """Return everything by which staff write into a ticket, ready to be tried."""
+    staff, ticket = world.staff(session, login), world.ticket(session, name)
+    actor, public_id = audit.staff_actor(staff), ticket.public_id
+    other = world.ticket(session, f"{name}-again")
+    answer = ReplyValues(text="x", seen_article=ticket.articles[-1].id)
+    return {
+        "reply": lambda: reply(session, installation, actor, staff, public_id, answer),
+        "note": lambda: add_note(session, actor, staff, public_id, "x"),
+        "merge": lambda: merge(session, actor, staff, public_id, other.number, ticket.version),
+        "merge into": lambda: merge(
+            session, actor, staff, other.public_id, ticket.number, other.version
+        ),
+        "split": lambda: split(session, actor, staff, public_id, ticket.articles[0].id),
+    }
+
+
+@pytest.mark.parametrize("login", WORKS)
+def test_staff_write_where_they_work(
+    database: Database, world: World, installation: Installation, login: str
+) -> None:
+    """Who only reads is told so; who may not read learns nothing."""
+    with database.write() as session:
+        for name in NAMES:
+            _write_twice(session, world, name)
+    world = replace(world, tickets={**world.tickets, **_again(database, world)})
+    with database.write() as session:
+        for name in NAMES:
+            for door in writing_doors(session, world, installation, login, name):
+                savepoint = session.begin_nested()
+                opened = writing_doors(session, world, installation, login, name)[door]
+                if name in WORKS[login]:
+                    opened()
+                else:
+                    error = Forbidden if name in STAFF[login] else NotFound
+                    with pytest.raises(error):
+                        opened()
+                savepoint.rollback()
+                session.expire_all()
+
+
+@pytest.mark.parametrize("login", CUSTOMERS)
+def test_a_customer_user_at_the_doors_of_an_answer(
+    database: Database, world: World, installation: Installation, login: str
+) -> None:
+    """An answer, its file, and a ticket that was merged are open to those who see the ticket."""
+    file = Upload("a.txt", "text/plain", b"Datei")
+    with database.write() as session:
+        root = world.staff(session, "root")
+        for name in NAMES:
+            ticket = world.ticket(session, name)
+            answer = ReplyValues(
+                text="Kürbiskernöl", uploads=(file,), seen_article=ticket.articles[-1].id
+            )
+            reply(session, installation, audit.staff_actor(root), root, ticket.public_id, answer)
+        bert = world.ticket(session, "bert-sales")
+        bert.merged_into_id = world.ticket(session, "anna-sales").id
+    with database.read() as session:
+        access = world.access(session, login)
+        anna_may = "anna-sales" in CUSTOMERS[login]
+        assert listed(session, access, "kürbiskernöl") == {
+            world.tickets[name] for name in CUSTOMERS[login]
+        }
+        for name in NAMES:
+            ticket, may = world.ticket(session, name), name in CUSTOMERS[login]
+            public_id, answered = ticket.public_id, ticket.articles[-1]
+            assert (
+                allowed(
+                    lambda i=public_id, a=answered.attachments[0].id: attachment_for_customer(
+                        session, access, i, a
+                    )
+                )
+                is may
+            )
+            assert not allowed(
+                lambda i=public_id, a=answered.id: raw_for_customer(session, access, i, a)
+            )
+            may_final = anna_may if name == "bert-sales" else may
+            assert allowed(lambda t=ticket: final_ticket(session, access, t)) is (
+                may_final or ticket.merged_into_id is None
+            )
+            found = ticket_with_number(session, access, ticket.number)
+            assert (found is not None) is may_final
+
+
+def _write_twice(session: Session, world: World, name: str) -> None:
+    """Give a ticket a second message, so that the first can be split off."""
+    ticket = world.ticket(session, name)
+    session.add(
+        Article(
+            ticket_id=ticket.id,
+            author=Author.CUSTOMER,
+            customer_user_id=ticket.customer_user_id,
+            text="x",
+            visible=True,
+            created_at=now(),
+        )
+    )
+
+
+def _again(database: Database, world: World) -> dict[str, str]:
+    """Give each ticket a second one of the same account in the same queue, to merge with."""
+    again = {}
+    with database.write() as session:
+        for name in NAMES:
+            ticket = world.ticket(session, name)
+            other = Ticket(
+                public_id=new_public_id(),
+                queue_id=ticket.queue_id,
+                customer_user_id=ticket.customer_user_id,
+                customer_id=ticket.customer_id,
+                requester=ticket.requester,
+                subject="Noch eins",
+                created_at=now(),
+                changed_at=now(),
+            )
+            session.add(other)
+            again[f"{name}-again"] = other.public_id
+    return again
