@@ -147,7 +147,7 @@ def test_a_broken_message_in_an_mbox_hurts_no_other(installation: Installation) 
 
 
 def test_many_messages_are_taken_in_in_batches(installation: Installation) -> None:
-    a_firm(installation.database, sender_policy="open")
+    a_firm(installation.database, sender_policy="open", burst_tickets=1000)
     mbox = installation.folder / "box.mbox"
     mbox.write_bytes(b"".join(SEPARATOR + a_mail(n) + b"\n" for n in range(150)))
     assert len(installation.json(*ANNA, "vertrieb@example.org", mbox)["messages"]) == 150
