@@ -34,7 +34,7 @@ def shown(value: object) -> str:
         return ", ".join(f"{key} {shown(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(shown, value))
-    return printable(str(value))
+    return printable(str(value).replace("\n", "\\n"))
 
 
 def printable(text: str) -> str:
