@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from core.db import Database
-from core.models import Delivery, RawMail, Ticket
+from core.models import Delivery, OutgoingMail, RawMail, Ticket
 from tests.gateway.program import gateway_program
 from tests.intake.firm import a_firm
 from tests.support.processes import RunningProcess, free_port
@@ -99,7 +99,7 @@ def hash_of(name: str) -> int:
 
 @pytest.mark.slow
 def test_every_250_is_stored_exactly_once(database: Database, tmp_path: Path) -> None:
-    a_firm(database, sender_policy="open")
+    a_firm(database, sender_policy="open", burst_tickets=10_000)
     stop = threading.Event()
     port = free_port()
     senders = [Sender(number, port, stop) for number in range(SENDERS)]
@@ -124,6 +124,7 @@ def test_every_250_is_stored_exactly_once(database: Database, tmp_path: Path) ->
     assert set(stored) <= acknowledged | in_doubt, shown
     assert set(stored.values()) == {1}, f"stored twice; {shown}"
     assert tickets == stored, f"a mail without its ticket, or a ticket twice; {shown}"
+    assert confirmations(database) == {1: len(stored)}, f"confirmed otherwise than once; {shown}"
     assert kills >= SECONDS / 10, shown
     assert len(acknowledged) >= kills, shown
     if database.is_sqlite:
@@ -166,3 +167,12 @@ def what_is_stored(database: Database) -> tuple[Counter[str], Counter[str]]:
         assert content == mail(name), "the bytes are not those that were sent"
         stored[name] += 1
     return stored, Counter(subject.removeprefix("Mail ") for subject in subjects)
+
+
+def confirmations(database: Database) -> Counter[int]:
+    """Return how many tickets have how many mails waiting in the outbox."""
+    with database.read() as session:
+        waiting = select(Ticket.id, func.count(OutgoingMail.id).label("waiting")).outerjoin(
+            OutgoingMail, OutgoingMail.ticket_id == Ticket.id
+        )
+        return Counter(session.scalars(select(waiting.group_by(Ticket.id).subquery().c.waiting)))
