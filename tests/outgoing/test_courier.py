@@ -250,25 +250,35 @@ def test_two_couriers_never_send_twice(postgresql_database: Database, tmp_path: 
     assert relay.connections > 1
 
 
+@pytest.mark.parametrize(
+    ("second", "state", "reply"),
+    [
+        (None, SENT, "250 2.0.0 Ok: queued"),
+        (b"451 4.3.0 later", WAITING, "451 4.3.0 later"),
+    ],
+)
 def test_a_lost_lease_settles_nothing(
-    small_postbox: Postbox, caplog: pytest.LogCaptureFixture
+    second: Answer | None,
+    state: OutgoingState,
+    reply: str,
+    small_postbox: Postbox,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A courier that stood still for longer than its lease finds that another one has settled."""
     (contested,) = small_postbox.put("anna@muster.example")
 
     def meanwhile(_command: str, before: int) -> Answer | None:
-        if before == 0:
-            small_postbox.pass_time(timedelta(seconds=QUICK.message) + LEASE_MARGIN * 2)
-            small_postbox.courier(relay).run_due()
-            return b"550 5.0.0 the first courier is told this"
-        return None
+        if before > 0:
+            return second
+        small_postbox.pass_time(timedelta(seconds=QUICK.message) + LEASE_MARGIN * 2)
+        small_postbox.courier(relay).run_due()
+        return b"550 5.0.0 the first courier is told this"
 
     with run_relay(Script({"message": meanwhile})) as relay:
-        small_postbox.courier(
-            relay, deadlines=courier_module.Deadlines(connect=5, command=5, message=5)
-        ).run_due()
+        patient = courier_module.Deadlines(connect=5, command=5, message=5)
+        small_postbox.courier(relay, deadlines=patient).run_due()
     mail = small_postbox.mail(contested)
-    assert (mail.state, mail.reply, mail.attempts) == (SENT, "250 2.0.0 Ok: queued", 2)
+    assert (mail.state, mail.reply, mail.attempts) == (state, reply, 2)
     assert f"reply {contested}: the lease was lost" in caplog.text
 
 
