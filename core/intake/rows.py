@@ -252,8 +252,8 @@ def _ticket_row(part: Part, outcome: OpenTicket) -> dict[str, Any]:
 def _change_ticket(rows: Rows, part: Part, outcome: AppendArticle) -> None:
     """Add what a mail changes of the ticket that it is added to.
 
-    What a machine wrote changes nothing. What only staff may read, or comes from somebody who is
-    not verified, leaves the state as it is.
+    What only staff may read, or comes from somebody who is not verified, leaves the state as it
+    is, and nobody waits for an answer to a machine. What a machine wrote for staff changes nothing.
     """
     at = part.prepared.incoming.received_at
     if outcome.answers or outcome.close:
@@ -266,8 +266,11 @@ def _change_ticket(rows: Rows, part: Part, outcome: AppendArticle) -> None:
                 "closed": at if outcome.close else None,
             }
         )
-    elif not (part.facts.automatic or part.facts.delivery_report):
-        rows.additions.append({"ticket": outcome.ticket_id, "at": at, "waits": outcome.visible})
+        return
+    is_machine = part.facts.automatic or part.facts.delivery_report
+    if outcome.visible or not is_machine:
+        waits = outcome.visible and not is_machine
+        rows.additions.append({"ticket": outcome.ticket_id, "at": at, "waits": waits})
 
 
 def _state_before(part: Part, outcome: AppendArticle) -> TicketState:

@@ -431,7 +431,7 @@ def too_many_tickets(facts: Facts, outcome: Outcome) -> Answer | None:
             recent.burst.id,
             outcome.queue_id,
             flag=outcome.flag or Flag.BURST,
-            answers=facts.verified,
+            answers=facts.verified and not facts.automatic,
         ),
         N_("%(count)s tickets in ten minutes; %(limit)s are allowed: added to one ticket."),
         values,

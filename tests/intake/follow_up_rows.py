@@ -221,6 +221,8 @@ ALONE: list[Row] = [
      AppendArticle("burst", 9, SALES.id, flag=Flag.BURST)),
     ("22nd ticket, not verified", in_a_storm(NEUTRAL, 21, BURST),
      AppendArticle("burst", 9, SALES.id, flag=NOT_VERIFIED, answers=False)),
+    ("22nd ticket, automatic", in_a_storm(replace(FACTS, automatic=True), 21, BURST),
+     AppendArticle("burst", 9, SALES.id, flag=Flag.BURST, answers=False)),
     ("storm in another queue", replace(FACTS, recent={SUPPORT.id: RecentTickets(20)}),
      OpenTicket("allowed", SALES.id)),
     ("follow-up in a storm", in_a_storm(answering(ALLOWED), 20), added()),

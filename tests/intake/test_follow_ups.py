@@ -558,6 +558,19 @@ def test_a_storm_leaves_others_alone_and_ends(database: Database) -> None:
     assert calm.reason == "allowed"
 
 
+def test_nobody_waits_for_an_answer_to_a_machine(sqlite_database: Database) -> None:
+    a_firm(sqlite_database, **OPEN, burst_tickets=1)
+    gathering = taken(sqlite_database, *storm(2))[-1].ticket_id
+    assert gathering is not None
+    change(sqlite_database, gathering, state=TicketState.WAITING, waiting_since=None)
+    later = AT + timedelta(minutes=1)
+    alarm = a_mail(headers="Auto-Submitted: auto-generated\r\n", message_id="<alarm@x>")
+    (part,) = taken(sqlite_database, replace(alarm, received_at=later))
+    assert part.ticket_id == gathering
+    now = ticket(sqlite_database, gathering)
+    assert (now.state, now.waiting_since, now.changed_at) == (TicketState.WAITING, None, later)
+
+
 def test_a_burst_ticket_that_staff_closed_is_left_closed(sqlite_database: Database) -> None:
     a_firm(sqlite_database, **OPEN, burst_tickets=2)
     first = taken(sqlite_database, *storm(4))[-1].ticket_id
