@@ -195,6 +195,22 @@ def test_the_nearest_token_comes_first_and_numbers_are_few() -> None:
     assert found.numbers == (100_001, 100_002, 100_003)
 
 
+@pytest.mark.parametrize(
+    ("subject", "numbers"),
+    [
+        ("[Ticket#100001]", (100_001,)),
+        ("TICKET # 100001: Frage", (100_001,)),
+        ("[Ticket#2026100001100001]", ()),
+        ("Ticket#10000", ()),
+        ("MyTicket#100001", ()),
+        ("#100001", ()),
+    ],
+)
+def test_what_a_ticket_number_looks_like(subject: str, numbers: tuple[int, ...]) -> None:
+    """The numbers of other systems are longer, and none is read out of the middle of a word."""
+    assert read_thread(parse(a_mail(subject=subject).raw), (), ()).numbers == numbers
+
+
 def test_somebody_elses_number_is_never_touched(database: Database) -> None:
     """A stranger's, a colleague's and another customer's mail with Anna's number (threat I2)."""
     firm = a_firm(database, **OPEN)
@@ -485,6 +501,16 @@ def test_somebody_without_account_answers_their_own_ticket(sqlite_database: Data
     )
     assert (by_guest.ticket_id, by_new.ticket_id) == (guest, new)
     assert [each.visible for each in articles(sqlite_database, guest)] == [True, True]
+
+
+def test_a_customer_number_makes_nobody_a_colleague(sqlite_database: Database) -> None:
+    """It is printed on every invoice (row M4): with a token, the mail is a forwarded one."""
+    a_firm(sqlite_database, **OPEN)
+    first = a_ticket(sqlite_database)
+    mail = answer(first, text="Kundennummer: K-1000", sender="evil@x.example")
+    (part,) = taken(sqlite_database, mail)
+    assert part.reason == "follow-up-foreign"
+    assert articles(sqlite_database, first)[-1].author is Author.UNKNOWN
 
 
 def test_a_contradiction_is_explained_and_the_token_counts(sqlite_database: Database) -> None:
