@@ -1,6 +1,9 @@
 """Merging and splitting: what moves, what leads where, who may, and what is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
 from sqlalchemy import ColumnElement, select
@@ -593,3 +596,61 @@ def test_an_author_who_became_invalid_leaves_no_account(database: Database, worl
         session.expire(ticket, ["articles"])
         new = do_split(session, world, ticket.articles[-1])
         assert (new.customer_user_id, new.requester) == (None, "bert@muster.example")
+
+
+def test_two_who_merge_crosswise(database: Database, world: World, second: str) -> None:
+    """One of them wins and the other one is told; neither waits for the other for ever."""
+    first = world.tickets["anna-sales"]
+    with database.read() as session:
+        numbers = {each: by_id(session, each).number for each in (first, second)}
+        versions = {each: by_id(session, each).version for each in (first, second)}
+    begin = Barrier(2)
+
+    def attempt(source: str, target: str) -> bool:
+        begin.wait(10)
+        try:
+            with database.write() as session:
+                root = world.staff(session, "root")
+                actor = audit.staff_actor(root)
+                merge(session, actor, root, source, numbers[target], versions[source])
+        except (Stale, Forbidden, Invalid):
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(attempt, (first, second), (second, first)))
+    assert sorted(done) == [False, True]
+    with database.read() as session:
+        merged = [by_id(session, each).merged_into_id for each in (first, second)]
+        assert sum(each is not None for each in merged) == 1
+
+
+def test_a_reply_to_what_is_being_merged(
+    database: Database, world: World, second: str, installation: Installation
+) -> None:
+    """Whatever comes first, no article is left behind in a merged ticket."""
+    with database.read() as session:
+        version = by_id(session, second).version
+        target = world.ticket(session, "anna-sales").number
+        read = conversation(session, by_id(session, second), internal=True).newest
+    begin = Barrier(2)
+
+    def merging() -> None:
+        begin.wait(10)
+        with suppress(Stale), database.write() as session:
+            root = world.staff(session, "root")
+            merge(session, audit.staff_actor(root), root, second, target, version)
+
+    def answering() -> None:
+        begin.wait(10)
+        with suppress(Forbidden), database.write() as session:
+            jonas = world.staff(session, "jonas")
+            values = ReplyValues(text="Ja", seen_article=read)
+            reply(session, installation, audit.staff_actor(jonas), jonas, second, values)
+
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(merging), pool.submit(answering)]:
+            future.result(30)
+    with database.read() as session:
+        ticket = by_id(session, second)
+        assert (ticket.merged_into_id is not None) is (ticket.articles == [])
