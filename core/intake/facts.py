@@ -115,6 +115,7 @@ class Facts:
     access: Access | None  # of the matched account, or of its customer alone
     hops: int = 0
     automatic: bool = False  # written by a machine, or sent with the null reverse-path
+    wants_no_answer: bool = False  # by a machine; so also mail that can be unsubscribed from
     delivery_report: bool = False
     unreadable: bool = False
     own_mail: bool = False  # one of ours that has come back

@@ -227,6 +227,7 @@ def _facts(
         access=sender.own_access,
         hops=message.received_count,
         automatic=is_mail and (not prepared.incoming.envelope.mail_from or message.is_automatic),
+        wants_no_answer=is_mail and message.wants_no_answer,
         delivery_report=_is_report(prepared, tokens),
         unreadable=message.parse_error is not None,
         own_mail=thread.is_ours,

@@ -43,7 +43,8 @@ def outgoing_rows(part: Part) -> Iterator[dict[str, Any]]:
 
 def _may_answer(part: Part) -> bool:
     facts = part.facts
-    if not facts.verified or facts.automatic or facts.delivery_report:
+    no_answer = facts.automatic or facts.wants_no_answer or facts.delivery_report
+    if not facts.verified or no_answer:
         return False
     return facts.portal is not None or not _is_nobody(facts, facts.sender.address)
 

@@ -46,6 +46,7 @@ _ENDINGS = {
 }
 _PLAINEST = re.compile(rb"(?:from|to|subject|date|message-id)[ \t]*:", re.IGNORECASE)
 _HTML = b"text/html"
+_UNSUBSCRIBE = frozenset({b"list-unsubscribe", b"list-unsubscribe-post"})
 _SUPPRESS = b"x-auto-response-suppress"
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,500}>")
 
@@ -126,14 +127,25 @@ class Message:
 
     @cached_property
     def is_automatic(self) -> bool:
-        """Whether a machine wrote it or sent it to many (RFC 3834, RFC 2919)."""
+        """Whether a machine wrote it or sent it to many (RFC 3834, RFC 2919).
+
+        A way to unsubscribe is not enough: ticket systems, ours too, offer one in what people
+        have written.
+        """
         names = {name for name, _value in self._fields}
-        if any(name.startswith(b"list-") for name in names) or _SUPPRESS in names:
+        lists = {name for name in names if name.startswith(b"list-")}
+        if lists - _UNSUBSCRIBE or _SUPPRESS in names:
             return True
         submitted = self._line(b"auto-submitted").lower()
         return (bool(submitted) and not submitted.startswith("no")) or (
             self._line(b"precedence").lower() in {"bulk", "junk", "list", "auto_reply"}
         )
+
+    @cached_property
+    def wants_no_answer(self) -> bool:
+        """Whether nobody is to be answered by a machine: what is automatic, and any list's mail."""
+        names = {name for name, _value in self._fields}
+        return self.is_automatic or not names.isdisjoint(_UNSUBSCRIBE)
 
     @cached_property
     def is_delivery_report(self) -> bool:

@@ -190,7 +190,7 @@ def write(
             text=_mail_text(session, installation, organisation, ticket, staff, text),
             in_reply_to=in_reply_to,
             references=references,
-            mute=account is not None,
+            mute=account is not None and not cc,  # who gets a copy must not mute it for others
             uploads=tuple(uploads),
             queue_id=ticket.queue_id,
             ticket_id=ticket.id,

@@ -143,23 +143,27 @@ def test_the_date(value: str, date: datetime | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "automatic"),
+    ("headers", "automatic", "wants_no_answer"),
     [
-        ("", False),
-        ("Auto-Submitted: no", False),
-        ("Auto-Submitted: No; x=y", False),
-        ("Auto-Submitted: auto-replied", True),
-        ("Auto-Submitted: auto-generated", True),
-        ("Precedence: bulk", True),
-        ("Precedence: LIST", True),
-        ("Precedence: first-class", False),
-        ("List-Id: <x.example>", True),
-        ("List-Unsubscribe: <https://x.example>", True),
-        ("X-Auto-Response-Suppress: All", True),
+        ("", False, False),
+        ("Auto-Submitted: no", False, False),
+        ("Auto-Submitted: No; x=y", False, False),
+        ("Auto-Submitted: auto-replied", True, True),
+        ("Auto-Submitted: auto-generated", True, True),
+        ("Precedence: bulk", True, True),
+        ("Precedence: LIST", True, True),
+        ("Precedence: first-class", False, False),
+        ("List-Id: <x.example>", True, True),
+        ("List-Unsubscribe: <https://x.example>", False, True),
+        ("List-Unsubscribe: <https://x.example>\nList-Unsubscribe-Post: x", False, True),
+        ("List-Unsubscribe: <https://x.example>\nList-Post: <mailto:l@x.example>", True, True),
+        ("X-Auto-Response-Suppress: All", True, True),
     ],
 )
-def test_mail_of_machines(headers: str, automatic: bool) -> None:
-    assert parse(f"{headers}\nSubject: x\n\n".encode()).is_automatic is automatic
+def test_mail_of_machines(headers: str, automatic: bool, wants_no_answer: bool) -> None:
+    """A person's mail may offer to unsubscribe; a machine answers it no more than a list's."""
+    message = parse(f"{headers}\nSubject: x\n\n".encode())
+    assert (message.is_automatic, message.wants_no_answer) == (automatic, wants_no_answer)
 
 
 @pytest.mark.parametrize(
