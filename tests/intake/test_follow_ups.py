@@ -612,6 +612,7 @@ def test_a_burst_ticket_that_staff_closed_is_left_closed(sqlite_database: Databa
         ({}, [OutgoingKind.RECEIVED]),
         ({"mail_from": ""}, []),
         ({"headers": "List-Id: <news.example>\r\n"}, []),
+        ({"headers": "List-Unsubscribe: <https://news.example>\r\n"}, []),
         ({"headers": "Auto-Submitted: auto-generated\r\n"}, []),
         ({"headers": "Reply-To: evil@x.example\r\n"}, [OutgoingKind.RECEIVED]),
         ({"sender": "evil@x.example"}, []),
