@@ -18,7 +18,7 @@ from core.intake.rows import SAME_QUEUE, Part, trace
 from core.intake.rules import decide
 from core.models import CustomerUser, Delivery, Mail, Staff, now, ticket_number
 from core.organisation import load_organisation
-from core.words import HeldState
+from core.words import ActorKind, HeldState
 
 
 def held_mail(session: Session, staff: Staff, delivery_id: int, *, lock: bool = True) -> Delivery:
@@ -80,12 +80,12 @@ def release(
         released_at=now(),
     )
     record_release(session, part, delivery.mail_id)
-    _set_ticket(session, delivery, part)
+    set_ticket(session, delivery, part)
     if facts.match.account is not None:
         delivery.customer_user_id = facts.match.account.customer_user_id
         delivery.customer_id = facts.match.account.customer_id
     delivery.trace = [*delivery.trace, *trace(decision)]
-    _settle(session, actor, delivery, HeldState.RELEASED, "")
+    settle(session, actor, delivery, HeldState.RELEASED, "")
     if remember_address:
         _remember(session, actor, customer_user_id, delivery.mail.from_address)
     return part.receipt()
@@ -100,7 +100,7 @@ def discard(session: Session, actor: Actor, staff: Staff, delivery_id: int, why:
         raise Invalid("why", _("Please give a reason."))
     delivery = held_mail(session, staff, delivery_id)
     _still_waiting(delivery)
-    _settle(session, actor, delivery, HeldState.DISCARDED, why.strip())
+    settle(session, actor, delivery, HeldState.DISCARDED, why.strip())
 
 
 def original(delivery: Delivery) -> Incoming:
@@ -120,7 +120,7 @@ def original(delivery: Delivery) -> Incoming:
     return Incoming(envelope, mail.raw.content, mail.received_at)
 
 
-def _set_ticket(session: Session, delivery: Delivery, part: Part) -> None:
+def set_ticket(session: Session, delivery: Delivery, part: Part) -> None:
     """Say what became of the mail, for every address of the queue that it was sent to."""
     delivery.ticket_id, delivery.article_id = part.ticket_id, part.article_id
     session.execute(
@@ -143,10 +143,11 @@ def _still_waiting(delivery: Delivery) -> None:
         raise Stale(_("Somebody else has already dealt with this mail."))
 
 
-def _settle(session: Session, actor: Actor, delivery: Delivery, state: HeldState, why: str) -> None:
+def settle(session: Session, actor: Actor, delivery: Delivery, state: HeldState, why: str) -> None:
+    """Say where a held mail stands now, with its audit event; its sender may have done it."""
     delivery.held = state
     delivery.settled_at = now()
-    delivery.settled_by_id = actor.id
+    delivery.settled_by_id = actor.id if actor.kind is ActorKind.STAFF else None
     delivery.settled_why = why
     ticket = ticket_number(delivery.ticket_id) if delivery.ticket_id is not None else None
     after = {"held": state, "ticket": ticket, "why": why}
