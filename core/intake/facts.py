@@ -132,10 +132,8 @@ class Facts:
 
     @property
     def verified(self) -> bool:
-        """Whether the sender counts as verified: the ``open`` policy takes neutral for it."""
-        if self.sender.evidence is Evidence.NEUTRAL:
-            return self.policy is SenderPolicy.OPEN
-        return self.sender.evidence in {Evidence.PORTAL, Evidence.VERIFIED}
+        """Whether the sender counts as verified."""
+        return counts_as_verified(self.sender.evidence, self.policy)
 
     @property
     def strict(self) -> bool:
@@ -154,3 +152,10 @@ class Facts:
     def follow_up_of(self, ticket: TicketFacts) -> FollowUp:
         """Return what the ticket's queue says about writing to a closed ticket."""
         return self.organisation.queues[ticket.queue_id].follow_up
+
+
+def counts_as_verified(evidence: Evidence, policy: SenderPolicy) -> bool:
+    """Whether this is evidence enough: the ``open`` policy takes neutral for verified."""
+    if evidence is Evidence.NEUTRAL:
+        return policy is SenderPolicy.OPEN
+    return evidence in {Evidence.PORTAL, Evidence.VERIFIED}
