@@ -3,12 +3,13 @@
 The ids are reserved first, so that rows can refer to each other before they are written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Insert, Table, and_, bindparam, case, func, insert, select, update
+from sqlalchemy import Boolean, and_, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 
+from core.bulk import insert_rows
 from core.db import reserve_ids
 from core.ids import new_public_id
 from core.intake.decision import AppendArticle, OpenTicket
@@ -19,7 +20,6 @@ from core.models import (
     Article,
     Attachment,
     AuditEvent,
-    Base,
     Delivery,
     IntakeSeen,
     Mail,
@@ -74,23 +74,30 @@ def record(session: Session, mails: Sequence[Sequence[Part]]) -> None:
 
 
 def record_release(session: Session, part: Part, mail_id: int) -> None:
-    """Write the ticket of a held mail that was released; the mail is there already.
+    """Write the article of a held mail that was released, and its ticket if that is a new one.
 
-    The ticket is tied to those that the same mail opened in other queues.
+    The mail is there already. A new ticket is tied to those that it opened in other queues.
     """
     ticket_ids, article_ids = (
-        iter(ids) for ids in reserve_ids(session, [(Ticket, 1), (Article, 1)])
+        iter(ids) for ids in reserve_ids(session, [(Ticket, int(part.opens_ticket)), (Article, 1)])
     )
     _set_ids(part, ticket_ids, article_ids)
     rows = Rows()
     add_article(rows, part, mail_id)
-    others = session.scalars(
+    if part.opens_ticket:
+        links = [link(known(part.ticket_id), other) for other in _tickets_of(session, mail_id)]
+        rows.links.extend(each for each in links if each not in rows.links)
+    _write(session, rows)
+
+
+def _tickets_of(session: Session, mail_id: int) -> Iterable[int]:
+    """Return the tickets that a mail is in."""
+    statement = (
         select(Delivery.ticket_id)
         .where(Delivery.mail_id == mail_id, Delivery.ticket_id.is_not(None))
         .distinct()
     )
-    rows.links.extend(link(known(part.ticket_id), known(other)) for other in others)
-    _write(session, rows)
+    return map(known, session.scalars(statement))
 
 
 def _set_ids(part: Part, ticket_ids: Any, article_ids: Any) -> None:
@@ -113,21 +120,21 @@ def _set_ids(part: Part, ticket_ids: Any, article_ids: Any) -> None:
 def _write(session: Session, rows: Rows) -> None:
     connection = session.connection()
     store_raw(connection, rows.raw_mails)
-    for insertion, values in (
-        (_INSERT_MAIL, rows.mails),
-        (_INSERT_TICKET, rows.tickets),
-        (_INSERT_ARTICLE, rows.articles),
-        (_INSERT_DELIVERY, rows.deliveries),
-        (_INSERT_SEEN, rows.seen),
-        (_INSERT_ATTACHMENT, rows.attachments),
-        (_INSERT_LINK, rows.links),
-        (_INSERT_AUDIT, rows.audit_events),
-        (_REPLY, rows.replies),
-        (_ADDITION, rows.additions),
-        (_INSERT_OUTGOING, rows.outgoing),
+    for model, inserted in (
+        (Mail, rows.mails),
+        (Ticket, rows.tickets),
+        (Article, rows.articles),
+        (Delivery, rows.deliveries),
+        (IntakeSeen, rows.seen),
+        (Attachment, rows.attachments),
+        (TicketLink, rows.links),
+        (AuditEvent, rows.audit_events),
+        (OutgoingMail, rows.outgoing),
     ):
-        if values:
-            connection.execute(insertion, values)
+        insert_rows(connection, model, inserted)
+    for change, changed in ((_REPLY, rows.replies), (_ADDITION, rows.additions)):
+        if changed:
+            connection.execute(change, changed)
     if rows.articles:
         index_articles(session, [(row["id"], row["subject"], row["text"]) for row in rows.articles])
 
@@ -141,7 +148,7 @@ _REPLY = (
         state=bindparam("new_state"),
         waiting_since=case(
             (bindparam("closing", type_=Boolean), None),
-            else_=func.coalesce(_TICKETS.c.waiting_since, bindparam("at")),
+            else_=func.coalesce(_TICKETS.c.waiting_since, bindparam("since")),
         ),
         closed_at=bindparam("closed"),
         version=_TICKETS.c.version + 1,
@@ -156,27 +163,10 @@ _ADDITION = (
         waiting_since=case(
             (
                 and_(bindparam("waits", type_=Boolean), _TICKETS.c.state != TicketState.CLOSED),
-                func.coalesce(_TICKETS.c.waiting_since, bindparam("at")),
+                func.coalesce(_TICKETS.c.waiting_since, bindparam("since")),
             ),
             else_=_TICKETS.c.waiting_since,
         ),
         version=_TICKETS.c.version + 1,
     )
 )
-
-
-def _insert(model: type[Base]) -> Insert:
-    table = model.__table__
-    assert isinstance(table, Table)
-    return insert(table)
-
-
-_INSERT_MAIL = _insert(Mail)
-_INSERT_TICKET = _insert(Ticket)
-_INSERT_ARTICLE = _insert(Article)
-_INSERT_DELIVERY = _insert(Delivery)
-_INSERT_SEEN = _insert(IntakeSeen)
-_INSERT_ATTACHMENT = _insert(Attachment)
-_INSERT_LINK = _insert(TicketLink)
-_INSERT_AUDIT = _insert(AuditEvent)
-_INSERT_OUTGOING = _insert(OutgoingMail)
