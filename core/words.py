@@ -66,6 +66,13 @@ class Evidence(StrEnum):
     FAILED = "failed"
 
 
+class EvidenceDemand(StrEnum):
+    """How much evidence of the sender a queue asks for, beyond what the sender policy does."""
+
+    ANY = "any"
+    VERIFIED = "verified"
+
+
 class MatchedBy(StrEnum):
     """By what a mail was matched to a customer."""
 

@@ -43,6 +43,7 @@ class Mail(Base):
     message_id: Mapped[str] = mapped_column(String(500), default="")
     evidence: Mapped[Evidence] = mapped_column(word(Evidence))
     evidence_why: Mapped[str] = mapped_column(default="")
+    authentication: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     defects: Mapped[list[str]]
 
     deliveries: Mapped[list["Delivery"]] = relationship(

@@ -8,7 +8,7 @@ from sqlalchemy.types import JSON
 
 from core.models.accounts import Group
 from core.models.base import Base, word
-from core.words import FollowUp, ForbiddenRule, StrangersRule
+from core.words import EvidenceDemand, FollowUp, ForbiddenRule, StrangersRule
 
 
 class Queue(Base):
@@ -28,6 +28,9 @@ class Queue(Base):
     fallback_queue_id: Mapped[int | None] = mapped_column(ForeignKey("queues.id"))
     strangers: Mapped[StrangersRule] = mapped_column(
         word(StrangersRule), default=StrangersRule.HOLD
+    )
+    evidence: Mapped[EvidenceDemand] = mapped_column(
+        word(EvidenceDemand), default=EvidenceDemand.ANY
     )
     signature: Mapped[str] = mapped_column(default="")  # below what staff write
     valid: Mapped[bool] = mapped_column(default=True)
