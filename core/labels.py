@@ -178,6 +178,7 @@ REASONS: Mapping[str, str] = {
     "queue-forbidden": N_("Queue not permitted"),
     "ticket-closed": N_("Ticket is closed"),
     "account-invalid": N_("Account invalid"),
+    "ticket-foreign": N_("Ticket of somebody else"),
     "account-undecided": N_("Several accounts in question"),
     "ambiguous-address": N_("Address of several accounts"),
     "number-conflict": N_("Kunden# contradicts the address"),

@@ -96,10 +96,14 @@ class PortalFacts:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFacts:
-    """Staff release the mail to this queue; ``chosen`` when they named the account."""
+    """Staff release the mail to this queue; ``chosen`` when they named the account.
+
+    With ``to_ticket`` it is added to a ticket of the queue: that of ``Facts.follow_up``.
+    """
 
     queue: QueueFacts
     chosen: bool
+    to_ticket: bool = False
 
 
 @dataclass(frozen=True, slots=True)

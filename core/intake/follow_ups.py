@@ -24,6 +24,23 @@ def own_mail_back(facts: Facts) -> Answer | None:
     )
 
 
+def released_to_ticket(facts: Facts, queue_id: int) -> Answer:
+    """Staff say which ticket a held mail belongs to; the rules say whether its sender may.
+
+    Only a ticket that the account, or its customer, has a part in.
+    """
+    found = facts.follow_up
+    if found is None or found.relation is Relation.FOREIGN:
+        return Answer(
+            Hold("ticket-foreign", queue_id),
+            N_("The ticket is not one of this sender's: choose the account, or another ticket."),
+        )
+    for rule in (ticket_out_of_reach, own_follow_up, follow_up_of_colleague):
+        if (answer := rule(facts)) is not None:
+            return answer
+    raise AssertionError("the two relations that remain are answered")
+
+
 def report_on_our_mail(facts: Facts) -> Answer | None:
     """A mail server reports what became of a mail of ours: never a change of a ticket (L6)."""
     if not facts.delivery_report or facts.outgoing_id is None:

@@ -29,6 +29,7 @@ from core.intake.named_tickets import (
     Tickets,
     find_tickets,
     follow_up_of,
+    follow_up_to,
     ids_named,
     subject_of_match,
     subjects_of_tickets,
@@ -55,10 +56,14 @@ _STAFF = N_("Staff have decided whom the mail is from.")
 
 @dataclass(frozen=True, slots=True)
 class StaffChoice:
-    """What staff chose for a held mail: the queue, and the account if they named one."""
+    """What staff chose for a held mail: the queue, and the account if they named one.
+
+    ``ticket_id`` is a ticket of that queue which the mail is to be added to.
+    """
 
     queue_id: int
     customer_user_id: int | None
+    ticket_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,9 @@ def gather_release(
         match = _match(item, accounts, customers)
         if match.kind is MatchKind.NUMBER_ONLY:  # a number selects, it never proves
             match = Match(MatchKind.UNKNOWN, numbers=match.numbers)
-    access = _access(session, organisation, [match])
+    tickets = find_tickets(session, {choice.ticket_id} if choice.ticket_id is not None else ())
+    access = _access(session, organisation, [match], tickets.values())
+    ticket = tickets.get(choice.ticket_id or 0)
     sender = SenderFacts(item.sender.address, Evidence.VERIFIED, _STAFF)
     return Facts(
         organisation=organisation,
@@ -151,8 +158,13 @@ def gather_release(
         match=match,
         access=access.get(subject_of_match(match)),
         unreadable=prepared.message.parse_error is not None,
+        follow_up=follow_up_to(organisation, ticket, Sender(sender.address, match, access))
+        if ticket is not None
+        else None,
         release=ReleaseFacts(
-            organisation.queues[choice.queue_id], choice.customer_user_id is not None
+            organisation.queues[choice.queue_id],
+            choice.customer_user_id is not None,
+            choice.ticket_id is not None,
         ),
     )
 

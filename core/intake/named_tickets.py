@@ -198,6 +198,11 @@ def follow_up_of(
     return _facts(organisation, sender, nearest, proven=False)
 
 
+def follow_up_to(organisation: Organisation, ticket: TicketFacts, sender: Sender) -> FollowUpFacts:
+    """Return a ticket as the one that a mail belongs to because staff say so."""
+    return _facts(organisation, sender, ticket, proven=True)
+
+
 _ORDER = tuple(Relation)
 
 

@@ -255,12 +255,13 @@ def _change_ticket(rows: Rows, part: Part, outcome: AppendArticle) -> None:
     What only staff may read, or comes from somebody who is not verified, leaves the state as it
     is, and nobody waits for an answer to a machine. What a machine wrote for staff changes nothing.
     """
-    at = part.prepared.incoming.received_at
+    at, since = part.filed_at, part.prepared.incoming.received_at
     if outcome.answers or outcome.close:
         rows.replies.append(
             {
                 "ticket": outcome.ticket_id,
                 "at": at,
+                "since": since,
                 "new_state": _state_after(part, outcome),
                 "closing": outcome.close,
                 "closed": at if outcome.close else None,
@@ -270,7 +271,9 @@ def _change_ticket(rows: Rows, part: Part, outcome: AppendArticle) -> None:
     is_machine = part.facts.automatic or part.facts.delivery_report
     if outcome.visible or not is_machine:
         waits = outcome.visible and not is_machine
-        rows.additions.append({"ticket": outcome.ticket_id, "at": at, "waits": waits})
+        rows.additions.append(
+            {"ticket": outcome.ticket_id, "at": at, "since": since, "waits": waits}
+        )
 
 
 def _state_before(part: Part, outcome: AppendArticle) -> TicketState:

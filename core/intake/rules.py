@@ -29,6 +29,7 @@ from core.intake.follow_ups import (
     follow_up_of_foreigner,
     own_follow_up,
     own_mail_back,
+    released_to_ticket,
     report_on_our_mail,
     suggested_link,
     ticket_out_of_reach,
@@ -68,6 +69,8 @@ def released_by_staff(facts: Facts) -> Answer | None:
             Hold("account-invalid", queue.id),
             N_("The account is invalid: make it valid, or choose another one."),
         )
+    if facts.release.to_ticket:
+        return released_to_ticket(facts, queue.id)
     if facts.access is None:
         return Answer(
             OpenTicket("released", queue.id, Flag.STRANGER),

@@ -94,6 +94,13 @@ def released(facts: Facts, *, chosen: bool = False) -> Facts:
     return replace(facts, release=ReleaseFacts(SALES, chosen))
 
 
+def to_ticket(relation: Relation, **more: object) -> Facts:
+    """Return the facts of a held mail that staff add to a ticket."""
+    facts = with_evidence(FACTS, Evidence.VERIFIED)
+    facts = follow_up_rows.answering(facts, relation, **more)
+    return replace(facts, release=ReleaseFacts(SALES, False, to_ticket=True))
+
+
 def refused(reason: str, reply: object = replies.NOT_PERMITTED) -> Outcome:
     """Return the refusal for the default queue."""
     return Reject(reason, reply, SALES.id)
@@ -226,6 +233,19 @@ TABLE: list[tuple[str, Facts, Outcome]] = [
     ("release, ambiguous", released(AMBIGUOUS), held("account-undecided")),
     ("release, account chosen", released(FACTS, chosen=True), OpenTicket("released", SALES.id)),
     ("release, invalid account", released(INVALID), held("account-invalid")),
+    ("release to a ticket, own", to_ticket(Relation.PARTICIPANT),
+     AppendArticle("follow-up", 7, follow_up_rows.SUPPORT.id)),
+    ("release to a ticket, colleague", to_ticket(Relation.COLLEAGUE),
+     AppendArticle("follow-up-other", 7, follow_up_rows.SUPPORT.id, visible=False,
+                   flag=Flag.OTHER_PERSON, answers=False)),
+    ("release to a ticket, foreign", to_ticket(Relation.FOREIGN), held("ticket-foreign")),
+    ("release to a ticket, none", replace(to_ticket(Relation.PARTICIPANT), follow_up=None),
+     held("ticket-foreign")),
+    ("release to a ticket, out of reach", to_ticket(Relation.PARTICIPANT, allowed=False),
+     Hold("queue-forbidden", follow_up_rows.SUPPORT.id)),
+    ("release to a ticket, closed for good",
+     to_ticket(Relation.PARTICIPANT, closed=FollowUp.REJECT),
+     Reject("ticket-closed", replies.TICKET_CLOSED, follow_up_rows.SUPPORT.id)),
     *follow_up_rows.rows(),
 ]  # fmt: skip
 
