@@ -20,6 +20,7 @@ from portal.customers.posting import MessageForm, post, text_field
 from portal.database import reading
 from portal.forms import REQUIRED, choices
 from portal.limits import POST, limiter
+from portal.parameters import text_of_request
 from portal.uploads import uploads_of
 from portal.visitors import organisation, peer, the_viewer
 
@@ -86,6 +87,8 @@ def show() -> Response | str:
             number = ticket_number(done.ticket_id)
             flash(_("Your message has arrived. It has the number %(number)d.", number=number))
             return redirect(url_for("ticket.show", public_id=done.ticket_public_id), 303)
+    if not form.is_submitted():
+        form.subject.data = text_of_request("subject")  # of a mail that was not taken
     form.prepare_nonce()
     return form.answer("portal/new_ticket.html", choices=offered, max_subject=MAX_SUBJECT)
 
