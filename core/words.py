@@ -188,6 +188,8 @@ class OutgoingKind(StrEnum):
     NEW_TICKET = AutoResponse.NEW_TICKET.value
     PASSWORD_RESET = "password-reset"  # noqa: S105 - a kind, not a password
     INVITATION = "invitation"
+    ADDRESS_LINK = "address-link"  # to an address that is to be proven
+    ADDRESS_CHANGED = "address-changed"  # to the one that is not the main one any more
 
 
 class OutgoingState(StrEnum):

@@ -17,6 +17,7 @@ from core.models.mails import Delivery, IntakeSeen, Mail, RawMail
 from core.models.organisation import OrganisationVersion, Queue, QueueAddress, Setting
 from core.models.outgoing import (
     AccountToken,
+    AddressLink,
     AutoResponseText,
     BouncingAddress,
     OutgoingMail,
@@ -38,6 +39,7 @@ from core.models.tickets import (
 __all__ = [
     "MAX_ID",
     "AccountToken",
+    "AddressLink",
     "Article",
     "Attachment",
     "AuditEvent",

@@ -154,3 +154,21 @@ class PasswordRequest(Base):
     language: Mapped[str] = mapped_column(String(8), default="")
     peer: Mapped[str] = mapped_column(String(64), default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class AddressLink(Base):
+    """A customer user wants an address that a link in a mail to it is to prove.
+
+    Only the hash of the link's secret is kept; there is none before the mail goes out, and none
+    after the link was used. ``expires_at`` has then passed, too.
+    """
+
+    __tablename__ = "address_links"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    customer_user_id: Mapped[int] = mapped_column(ForeignKey("customer_users.id"), index=True)
+    address: Mapped[str] = mapped_column(String(320))
+    address_key: Mapped[str] = mapped_column(String(320))
+    token_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32), unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=now, index=True)
+    expires_at: Mapped[datetime]
