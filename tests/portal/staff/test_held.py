@@ -260,9 +260,14 @@ def test_a_filter_goes_along_to_the_next_one(day: Day) -> None:
     assert "queue=1" in action[1]
     assert "q=K-2000" in action[1]
     answer = send(client, f"{url}/discard?queue=1", url, why="Werbung")
-    assert answer.headers["Location"] == f"{day.held_url('invalid')}?queue=1"
+    assert (
+        answer.headers["Location"]
+        == f"{day.held_url('invalid')}?queue=1&discarded={day.held['conflict']}"
+    )
     answer = send(client, f"{day.held_url('invalid')}/discard?queue=1", url, why="Werbung")
-    assert answer.headers["Location"] == f"{day.held_url('stranger')}?queue=1"  # from the beginning
+    assert answer.headers["Location"] == (
+        f"{day.held_url('stranger')}?queue=1&discarded={day.held['invalid']}"  # from the beginning
+    )
 
 
 def test_another_account_can_be_searched_for(day: Day) -> None:

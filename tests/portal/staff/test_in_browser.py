@@ -94,12 +94,13 @@ def test_a_day_at_the_counter(served_day: Day, open_page: OpenPage, javascript: 
     expect(page.get_by_role("heading", level=1)).to_have_text(
         "Anfrage: Lieferung von 200 Stück bis Ende Januar möglich?"
     )
-    page.get_by_label("Notiz", exact=False).last.fill("Angebot bis Freitag")
+    page.locator("label", has_text="Interne Notiz").click()
+    page.locator("#note-text").fill("Angebot bis Freitag")
     page.get_by_role("button", name="Notiz speichern").click()
     note = page.locator(".message.is-internal")
     expect(note).to_contain_text("Angebot bis Freitag")
     expect(note).to_contain_text("für den Kunden nicht sichtbar")
-    page.get_by_label("Status").select_option("Offen")
+    page.get_by_label("Status", exact=True).select_option("Offen")
     page.get_by_label("Besitzer").select_option("Jonas Weber")
     page.get_by_role("button", name="Speichern", exact=True).click()
     expect(page.get_by_role("status").filter(has_text="Gespeichert")).to_be_visible()
@@ -162,7 +163,11 @@ def test_lists_answer_as_one_types_and_to_keys(served_day: Day, open_page: OpenP
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Angebot für 50 Ersatzfilter")
     page.keyboard.press("r")
-    expect(page.locator("#text")).to_be_focused()
+    expect(page.locator("#reply-text")).to_be_focused()
+    page.locator("h1").click()
+    page.keyboard.press("n")
+    expect(page.locator("#note-text")).to_be_focused()
+    expect(page.locator("#reply-text")).to_be_hidden()
 
 
 def test_ones_own_account_works_for_staff(served_day: Day, open_page: OpenPage) -> None:

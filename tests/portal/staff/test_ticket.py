@@ -16,6 +16,7 @@ from core.models import (
     Attachment,
     AuditEvent,
     CustomerUser,
+    OutgoingMail,
     Queue,
     Staff,
     Ticket,
@@ -348,10 +349,12 @@ def test_files_are_saved_and_never_run(day: Day) -> None:
 
 PATHS = ("", "/history", "/assign", "/messages/{article}", "/messages/{article}/why",
          "/messages/{article}/raw", "/messages/{article}/frame", "/attachments/{file}",
-         "/pictures/{file}")  # fmt: skip
+         "/pictures/{file}", "/merge?number=100003", "/messages/{article}/split")  # fmt: skip
 FORMS = {
     "/change": {"queue_id": 1, "state": "closed", "priority": "low", "owner_id": 0, "version": 2},
     "/note": {"text": "ich war hier"},
+    "/reply": {"text": "ich war hier", "state": "closed", "seen_article": 99, "cc": "x@y.example"},
+    "/merge": {"number": 100003, "version": 2},
     "/link": {"number": 100003},
     "/unlink": {"number": 100003},
     "/assign": {"customer_user": 1, "version": 2},
@@ -365,7 +368,7 @@ def state_of(day: Day) -> tuple[object, ...]:
         ).all()
         counts = [
             session.scalars(select(func.count()).select_from(model)).one()
-            for model in (Article, TicketLink, AuditEvent)
+            for model in (Article, OutgoingMail, TicketLink, AuditEvent)
         ]
         return (*map(tuple, tickets), *counts)
 
