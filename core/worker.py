@@ -17,7 +17,7 @@ from threading import Thread
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from core.accounts import password_links, sessions, throttle
+from core.accounts import own_addresses, password_links, sessions, throttle
 from core.accounts.customer_users import return_to_valid
 from core.config import load_config
 from core.db import Database
@@ -67,6 +67,7 @@ def _answer_password_requests(session: Session) -> str:
 
 def _remove_expired_links(session: Session) -> str:
     password_links.remove_expired_links(session)
+    own_addresses.remove_old_links(session)
     return ""
 
 

@@ -190,7 +190,7 @@ def set_password_with(
     account = _account_of(session, row, lock=True)
     used = session.execute(
         delete(AccountToken)
-        .where(AccountToken.token_hash == _hash(token), AccountToken.expires_at > now())
+        .where(AccountToken.token_hash == hash_of_token(token), AccountToken.expires_at > now())
         .returning(AccountToken.token_hash)
     ).all()
     if not used or not may_sign_in(account):
@@ -277,7 +277,7 @@ def _new_token(session: Session, account: Account, purpose: TokenPurpose) -> str
     session.execute(delete(AccountToken).where(_token_of(account), AccountToken.purpose == purpose))
     session.add(
         AccountToken(
-            token_hash=_hash(token),
+            token_hash=hash_of_token(token),
             purpose=purpose,
             customer_user_id=account.id if isinstance(account, CustomerUser) else None,
             staff_id=account.id if isinstance(account, Staff) else None,
@@ -300,12 +300,12 @@ def _reset(organisation: Organisation, account: Account, link: str, peer: str) -
         yield _("The request came from the network address %(peer)s.", peer=peer)
     yield _("With this link you choose a new password:")
     yield link
-    yield _life_of_link()
+    yield life_of_link()
     yield _(
         "If it was not you, you need not do anything: your password stays as it is, and nobody "
         "else has got this link."
     )
-    yield _signature(organisation)
+    yield signature_of(organisation)
 
 
 def _invitation(
@@ -328,21 +328,23 @@ def _invitation(
     yield _("Your login is: %(login)s", login=account.login)
     yield _("With this link you choose your password:")
     yield link
-    yield _life_of_link()
+    yield life_of_link()
     yield _(
         "Should it be too late, you get a new one at any time here: %(page)s",
         page=installation.page(
             "password" if isinstance(account, CustomerUser) else "staff/password"
         ),
     )
-    yield _signature(organisation)
+    yield signature_of(organisation)
 
 
-def _life_of_link() -> str:
+def life_of_link() -> str:
+    """Return the sentence that says for how long a link is good."""
     return _("The link is good for %(minutes)d minutes, and once.", minutes=LINK_MINUTES)
 
 
-def _signature(organisation: Organisation) -> str:
+def signature_of(organisation: Organisation) -> str:
+    """Return what stands at the end of a mail that belongs to no queue."""
     settings = organisation.settings
     return "\n".join(filter(None, (settings.organisation_name, settings.support_contact)))
 
@@ -368,7 +370,7 @@ def _row_of(session: Session, token: str) -> AccountToken | None:
     """Return what is stored of a link that is still good."""
     if len(token) != TOKEN_LENGTH:
         return None
-    row = session.get(AccountToken, _hash(token))
+    row = session.get(AccountToken, hash_of_token(token))
     return row if row is not None and row.expires_at > now() else None
 
 
@@ -391,5 +393,6 @@ def _record(session: Session, actor: Actor, action: str, account: Account) -> No
     audit.record(session, actor, action, object_kind_of(account), account.id, account.login)
 
 
-def _hash(token: str) -> bytes:
+def hash_of_token(token: str) -> bytes:
+    """Return what is stored of a link's secret, whatever somebody typed for one."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).digest()

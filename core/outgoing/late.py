@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from core.accounts import password_links
+from core.accounts import own_addresses, password_links
 from core.db import reserve_ids
 from core.intake.raw_store import store_raw
 from core.models import OutgoingMail, RawMail, now
@@ -27,8 +27,12 @@ _POSTINGS: Mapping[OutgoingKind, Callable[[Session, Installation, OutgoingMail],
     OutgoingKind.NEW_TICKET: auto_responses.posting_of,
     OutgoingKind.PASSWORD_RESET: password_links.posting_of,
     OutgoingKind.INVITATION: password_links.posting_of,
+    OutgoingKind.ADDRESS_LINK: own_addresses.link_posting_of,
+    OutgoingKind.ADDRESS_CHANGED: own_addresses.notice_posting_of,
 }
-_SECRET = frozenset({OutgoingKind.PASSWORD_RESET, OutgoingKind.INVITATION})
+_SECRET = frozenset(
+    {OutgoingKind.PASSWORD_RESET, OutgoingKind.INVITATION, OutgoingKind.ADDRESS_LINK}
+)
 
 
 class Ready(NamedTuple):
