@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from core.audit import Actor
-from core.errors import Forbidden, SchalterError
+from core.errors import Forbidden, Invalid, SchalterError
 from core.i18n import gettext as _
 from core.intake.held import discard, held_mail, release, undo_discard
 from core.intake.incoming import RecipientReceipt
@@ -31,7 +31,9 @@ class Settled:
 def discard_each(
     session: Session, actor: Actor, staff: Staff, delivery_ids: Sequence[int], why: str
 ) -> tuple[Settled, ...]:
-    """Discard held mails for one reason."""
+    """Discard held mails for one reason. Raises ``Invalid`` without any."""
+    if not why.strip():
+        raise Invalid("why", _("Please give a reason."))
     return _each(
         session,
         staff,

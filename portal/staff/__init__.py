@@ -5,6 +5,7 @@ from portal.staff import (
     assign,
     dashboard,
     held,
+    held_bulk,
     mails,
     merging,
     messages,
@@ -27,6 +28,7 @@ AREAS: tuple[Area, ...] = (
     merging.area,
     assign.area,
     held.area,
+    held_bulk.area,
     outgoing.area,
     mails.area,
 )

@@ -11,10 +11,10 @@ from wtforms import BooleanField, HiddenField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired
 
-from core.errors import Forbidden, NotFound, Stale
+from core.errors import Forbidden, Invalid, NotFound, Stale
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
-from core.intake.held import discard, release
+from core.intake.held import RightMissing, discard, may_undo, release, release_to_ticket
 from core.intake.held_list import (
     Candidate,
     Identity,
@@ -28,15 +28,17 @@ from core.intake.held_list import (
     record_look,
     waiting_reasons,
 )
+from core.intake.incoming import RecipientReceipt
 from core.intake.mail_log import shown_steps
 from core.labels import label, reason_label
+from core.mail.text import one_line
 from core.models import MAX_ID, Staff, ticket_number
 from core.tickets.view import eml
 from core.words import HeldState
 from portal.areas import Area, Audience
 from portal.database import bookkeeping, finish_writing, reading, writing
 from portal.files import file_response, frame_response
-from portal.forms import REQUIRED, Form, choices
+from portal.forms import REQUIRED, Form, choices, put
 from portal.parameters import id_of_request, text_of_request, word_of_request
 from portal.staff.accounts import accounts_found
 from portal.staff.asking import member, member_in, named, queues
@@ -44,6 +46,7 @@ from portal.staff.mails import reason_choices
 from portal.visitors import the_viewer
 
 NO_ACCOUNT = 0
+MAX_DIGITS = 18  # of a ticket number
 NEXT = 50  # held mails among which the next one is looked for
 
 area = Area("staff_held", __name__, Audience.STAFF, "/staff/held")
@@ -54,7 +57,10 @@ class ReleaseForm(Form):
 
     customer_user = HiddenField(_l("Whose mail is it?"))
     queue = SelectField(_l("File in the queue"), coerce=int)
+    ticket = StringField(_l("or add to the ticket with the number"))
     remember = BooleanField(_l("Remember the sender's address for this account"))
+    give = BooleanField(_l("Give the account this permission, then release"))
+    give_what = HiddenField()
 
     @property
     def account_id(self) -> int:
@@ -62,11 +68,30 @@ class ReleaseForm(Form):
         text = self.customer_user.data or ""
         return int(text) if text.isdecimal() and int(text) <= MAX_ID else NO_ACCOUNT
 
+    @property
+    def ticket_number(self) -> int | None:
+        """The ticket that was entered, None for a new one. Raises ``Invalid`` for what is none."""
+        text = one_line(self.ticket.data or "").lstrip("#")
+        if not text:
+            return None
+        if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
+            raise Invalid("ticket", _("Please enter the number of a ticket."))
+        return int(text)
+
+    def gives(self, missing: RightMissing) -> bool:
+        """Whether it was agreed to give just the permission that is missing."""
+        return bool(self.give.data) and self.give_what.data == _what(missing)
+
 
 class DiscardForm(Form):
     """Why a held mail is put aside."""
 
     why = StringField(_l("Reason"), [InputRequired(REQUIRED)])
+
+
+def _what(missing: RightMissing) -> str:
+    """Name a permission, so that no other is given than the one that was shown."""
+    return f"{missing.customer_user_id}-{missing.queue.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +113,10 @@ class HeldFilter:
             "q": self.query,
         }
         return {name: value for name, value in parameters.items() if value}
+
+    def at(self, page: str, **more: str) -> str:
+        """Return the address of a page that hands this filter on."""
+        return f"{page}?{urlencode({**self.parameters, **more})}".rstrip("?")
 
 
 @area.get("")
@@ -111,6 +140,7 @@ def index() -> str:
         queues=[(queue.id, queue.name) for queue in named(queues().writable)],
         reasons=_reasons(wanted, waiting),
         states=[(word, label(word)) for word in HeldState],
+        undoable=_undoable(),
         waiting=sum(waiting.values()),
         wanted=wanted,
         HeldState=HeldState,
@@ -136,6 +166,9 @@ def let_go(delivery_id: int) -> Response:
         with form.errors_of_core():
             try:
                 return _release(delivery_id, form)
+            except RightMissing as missing:
+                form.form_errors.append(str(missing))
+                return _page(delivery_id, form, missing)
             except Forbidden as refusal:
                 form.form_errors.append(str(refusal))
             except Stale as stale:
@@ -156,7 +189,7 @@ def put_aside(delivery_id: int) -> Response:
             except Stale as stale:
                 return _too_late(delivery_id, stale)
             flash(_("The mail is discarded. It stays in the mail log."))
-            return _to_next(delivery_id)
+            return _to_next(delivery_id, discarded=True)
     held = look_at(reading(), member(), delivery_id)
     return form.answer(
         "staff/discard.html",
@@ -217,18 +250,13 @@ def _reasons(wanted: HeldFilter, waiting: Mapping[str, int]) -> list[tuple[str, 
 
 
 def _release(delivery_id: int, form: ReleaseForm) -> Response:
-    session = writing()
-    staff, _mine = member_in(session)
-    receipt = release(
-        session,
-        the_viewer().actor,
-        staff,
-        delivery_id,
-        form.queue.data,
-        form.account_id or None,
-        remember_address=form.remember.data,
-    )
-    assert receipt.ticket_id is not None  # a release opens a ticket or raises
+    try:
+        receipt = _filed(delivery_id, form)
+    except RightMissing as missing:
+        if not form.gives(missing):
+            raise
+        receipt = _filed(delivery_id, form, give_right=True)
+    assert receipt.ticket_id is not None  # a release files in a ticket or raises
     number = ticket_number(receipt.ticket_id)
     link = Markup('<a href="{}">{}</a>').format(
         url_for("staff_ticket.show", public_id=receipt.ticket_public_id), number
@@ -238,8 +266,39 @@ def _release(delivery_id: int, form: ReleaseForm) -> Response:
     return _to_next(delivery_id)
 
 
-def _to_next(delivery_id: int) -> Response:
-    """Lead to the next held mail of the same list, to its beginning, or to the empty list."""
+def _filed(delivery_id: int, form: ReleaseForm, *, give_right: bool = False) -> RecipientReceipt:
+    session = writing()
+    staff, _mine = member_in(session)
+    number = form.ticket_number
+    if number is not None:
+        return release_to_ticket(
+            session,
+            the_viewer().actor,
+            staff,
+            delivery_id,
+            number,
+            form.account_id or None,
+            remember_address=form.remember.data,
+            give_right=give_right,
+        )
+    return release(
+        session,
+        the_viewer().actor,
+        staff,
+        delivery_id,
+        form.queue.data,
+        form.account_id or None,
+        remember_address=form.remember.data,
+        give_right=give_right,
+    )
+
+
+def _to_next(delivery_id: int, *, discarded: bool = False) -> Response:
+    """Lead to the next held mail of the same list, to its beginning, or to the empty list.
+
+    What was discarded can be taken back there.
+    """
+    more = f"{delivery_id}" if discarded else ""
     wanted = filter_of_request()
     rest = held_mails(
         writing(),
@@ -251,8 +310,20 @@ def _to_next(delivery_id: int) -> Response:
     ).items
     later = [held for held in rest if held.delivery.id > delivery_id]
     if not rest:
-        return redirect(_address(".index"), 303)
-    return redirect(_address(".show", (later or rest)[0].delivery.id), 303)
+        return redirect(_address(".index", discarded=more), 303)
+    return redirect(_address(".show", (later or rest)[0].delivery.id, discarded=more), 303)
+
+
+def _undoable() -> list[int]:
+    """Return the mail that was just discarded, if that can still be taken back."""
+    delivery_id = id_of_request("discarded")
+    if delivery_id is None:
+        return []
+    try:
+        delivery = look_at(reading(), member(), delivery_id).delivery
+    except NotFound:
+        return []
+    return [delivery_id] if may_undo(member(), delivery) else []
 
 
 def _too_late(delivery_id: int, stale: Stale) -> Response:
@@ -261,24 +332,29 @@ def _too_late(delivery_id: int, stale: Stale) -> Response:
     return redirect(_address(".show", delivery_id), 303)
 
 
-def _address(endpoint: str, delivery_id: int | None = None) -> str:
+def _address(endpoint: str, delivery_id: int | None = None, discarded: str = "") -> str:
     """Return the address of a page of this area, with the list that one comes from."""
     page = url_for(endpoint) if delivery_id is None else url_for(endpoint, delivery_id=delivery_id)
-    return f"{page}?{urlencode(filter_of_request().parameters)}".rstrip("?")
+    return filter_of_request().at(page, **({"discarded": discarded} if discarded else {}))
 
 
 def _queue_choices() -> list[SelectChoice]:
     return choices((queue.id, queue.name) for queue in named(queues().writable) if queue.valid)
 
 
-def _page(delivery_id: int, form: ReleaseForm) -> Response:
-    """Return the page of a held mail with the release as it was filled in."""
+def _page(delivery_id: int, form: ReleaseForm, missing: RightMissing | None = None) -> Response:
+    """Return the page of a held mail with the release as it was filled in.
+
+    What is ``missing`` for it an admin can give from there.
+    """
     session, wanted = reading(), filter_of_request()
     held = look_at(session, member(), delivery_id)
     queue_id = held.delivery.queue_id
     form.queue.choices = _queue_choices()
     if not form.is_submitted():
         form.queue.data = queue_id
+    put(form.give_what, _what(missing) if missing is not None else "")
+    form.give.data = False
     query = text_of_request("account")
     identity = identity_of(session, held)
     body = body_of(held)
@@ -292,10 +368,12 @@ def _page(delivery_id: int, form: ReleaseForm) -> Response:
         html=Markup(body.html.html) if body.html is not None else None,  # noqa: S704 - nh3's
         identity=identity,
         is_waiting=held.delivery.held is HeldState.WAITING,
+        missing=missing if the_viewer().is_admin else None,
         query=query,
         settled_by=settled_by.name if settled_by is not None else "",
         steps=shown_steps(held.delivery.trace),
         ticket_number=ticket_number(held.delivery.ticket_id or 0),
+        undoable=_undoable(),
         wanted=wanted,
         HeldState=HeldState,
     )
