@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from core.mail.addresses import address_key, split_subaddress
 from core.models import Group, OrganisationVersion, Queue, QueueAddress
 from core.settings import Settings, load_settings
-from core.words import FollowUp, ForbiddenRule, StrangersRule
+from core.words import EvidenceDemand, FollowUp, ForbiddenRule, StrangersRule
 
 POSTMASTER = "postmaster"
 
@@ -35,6 +35,7 @@ class QueueFacts:
     valid: bool
     address: str = ""  # the main one, which mail of this queue is sent from; "" without any
     signature: str = ""
+    evidence: EvidenceDemand = EvidenceDemand.ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ def _load(session: Session, version: int) -> Organisation:
             valid=queue.valid and groups[queue.group_id].valid,
             address=addresses.get(queue.id, ""),
             signature=queue.signature,
+            evidence=queue.evidence,
         )
         for queue in session.scalars(select(Queue).order_by(Queue.name))
     }

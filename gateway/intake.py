@@ -21,10 +21,13 @@ class Intake:
     Both raise when there is any doubt; the session answers that with 451.
     """
 
-    def __init__(self, database: Database, writer: IntakeWriter, limits: Limits) -> None:
+    def __init__(
+        self, database: Database, writer: IntakeWriter, limits: Limits, authserv_id: str = ""
+    ) -> None:
         self._directory = RecipientDirectory(database)
         self._writer = writer
         self._limits = limits
+        self._authserv_id = authserv_id
         self._in_hand = ByteBudget(limits.in_hand_bytes)
         self._refreshing: Future[None] | None = None
 
@@ -53,7 +56,9 @@ class Intake:
             await self._in_hand.acquire(size)
         try:
             # No name for the bytes: they are the writer's, and gone as soon as it has stored them.
-            submitted = self._writer.submit(Incoming(envelope, await spool.read(), now()))
+            submitted = self._writer.submit(
+                Incoming(envelope, await spool.read(), now(), authserv_id=self._authserv_id)
+            )
         except BaseException:
             self._in_hand.release(size)
             raise

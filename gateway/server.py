@@ -44,7 +44,7 @@ class Gateway:
         self._service = Service(
             hostname=config.smtp.hostname,
             max_message_bytes=config.smtp.max_message_bytes,
-            intake=Intake(database, self._writer, self._limits),
+            intake=Intake(database, self._writer, self._limits, config.smtp.authserv_id),
             limits=self._limits,
             disk=DiskGuard(folder, config.smtp.max_message_bytes, free_space) if folder else None,
             tls=_tls_context(config.smtp.tls_cert, config.smtp.tls_key),

@@ -154,7 +154,8 @@ def command(
             keys = Keys(console.config.secret_key_file)
             limit = console.config.smtp.max_message_bytes
             messages = _messages(sources, limit, mbox=mbox)
-            for delivered in _deliver(database, keys, envelope, messages):
+            relay = console.config.smtp.authserv_id
+            for delivered in _deliver(database, keys, envelope, messages, relay):
                 done.append(delivered)
                 advance(delivered.size)
     except Exception as error:  # noqa: BLE001 - whatever it is: the mail must be kept and come again
@@ -187,9 +188,16 @@ def _messages(sources: Sequence[str], limit: int, *, mbox: bool) -> Iterator[Fou
 
 
 def _deliver(
-    database: Database, keys: Keys, envelope: Envelope, messages: Iterator[FoundMessage]
+    database: Database,
+    keys: Keys,
+    envelope: Envelope,
+    messages: Iterator[FoundMessage],
+    authserv_id: str,
 ) -> Iterator[Delivered]:
-    """Take messages in, in batches like those of the gateway; give each with its receipt."""
+    """Take messages in, in batches like those of the gateway; give each with its receipt.
+
+    The Authentication-Results of ``authserv_id`` are believed, as from a relay.
+    """
     believed = keys.ring.believed(now().date())
     batch: list[tuple[FoundMessage, Prepared]] = []
     size = 0
@@ -197,7 +205,8 @@ def _deliver(
         if found.raw is None:
             yield _too_big(found, envelope)
             continue
-        batch.append((found, prepare(Incoming(envelope, found.raw, now()), believed)))
+        incoming = Incoming(envelope, found.raw, now(), authserv_id=authserv_id)
+        batch.append((found, prepare(incoming, believed)))
         size += len(found.raw)
         if len(batch) >= MAX_BATCH_MAILS or size >= MAX_BATCH_BYTES:
             yield from _take_in(database, batch)

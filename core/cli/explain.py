@@ -63,7 +63,8 @@ def command(
     raw = _read(file, console.config.smtp.max_message_bytes)
     with console.database() as database, database.read() as session:
         keys = Keys(console.config.secret_key_file).ring.believed(now().date())
-        explanation = explain(session, Incoming(envelope, raw, now()), keys)
+        incoming = Incoming(envelope, raw, now(), authserv_id=console.config.smtp.authserv_id)
+        explanation = explain(session, incoming, keys)
     if as_json:
         print_json(explanation)
     else:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from core.accounts.permissions import Access
 from core.intake.identify import Match
+from core.mail.authentication.findings import DmarcPolicy
 from core.organisation import Organisation, QueueFacts
 from core.words import Evidence, FollowUp, SenderPolicy, TicketState
 
@@ -18,6 +19,8 @@ class SenderFacts:
     evidence: Evidence
     why: str  # message id
     own_address: bool = False  # From is in a domain of ours although the mail is from outside
+    policy: DmarcPolicy | None = None  # what the domain asks for that does not confirm the mail
+    doubt: bool = False  # neutral perhaps only because name servers did not answer
 
 
 @dataclass(frozen=True, slots=True)

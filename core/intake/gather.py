@@ -208,7 +208,15 @@ def _sender(organisation: Organisation, prepared: Prepared) -> SenderFacts:
     )
     if domain in organisation.own_domains and not inside:
         return SenderFacts(prepared.from_key, Evidence.FAILED, _OWN_ADDRESS, own_address=True)
-    return SenderFacts(prepared.from_key, Evidence.NEUTRAL, _NEUTRAL)
+    if (verdict := prepared.verdict) is None:
+        return SenderFacts(prepared.from_key, Evidence.NEUTRAL, _NEUTRAL)
+    return SenderFacts(
+        prepared.from_key,
+        verdict.evidence,
+        verdict.why,
+        policy=verdict.policy,
+        doubt=verdict.doubt,
+    )
 
 
 def _match(

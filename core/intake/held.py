@@ -24,6 +24,7 @@ from core.intake.prepare import Prepared, prepare
 from core.intake.record import record_release
 from core.intake.rows import SAME_QUEUE, Part, trace
 from core.intake.rules import decide
+from core.mail.authentication.findings import Findings
 from core.models import CustomerUser, Delivery, Mail, Staff, now, ticket_number
 from core.organisation import Organisation, QueueFacts, load_organisation
 from core.tickets.view import ticket_with_number
@@ -189,7 +190,8 @@ def original(delivery: Delivery) -> Incoming:
         tls=mail.tls,
         trusted=mail.trusted,
     )
-    return Incoming(envelope, mail.raw.content, mail.received_at)
+    findings = Findings.from_json(mail.authentication) if mail.authentication else None
+    return Incoming(envelope, mail.raw.content, mail.received_at, findings=findings)
 
 
 def _decided(

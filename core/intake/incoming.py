@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from core.mail.authentication.findings import Findings
 from core.words import DecisionKind, Protocol
 
 
@@ -37,12 +38,18 @@ class PortalSubmission:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A message to take in. ``raw`` are the exact bytes received."""
+    """A message to take in. ``raw`` are the exact bytes received.
+
+    ``authserv_id`` names the relay whose Authentication-Results are believed, "" for nobody's;
+    ``findings`` are there when the edge has checked the sender itself.
+    """
 
     envelope: Envelope
     raw: bytes
     received_at: datetime
     portal: PortalSubmission | None = None
+    authserv_id: str = ""
+    findings: Findings | None = None
 
 
 class Reply(NamedTuple):

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from core.ids import new_public_id
 from core.intake.incoming import Incoming
 from core.mail.addresses import address_key
+from core.mail.authentication.findings import Findings
+from core.mail.authentication.results import read_results
+from core.mail.authentication.verdict import Verdict, judge
 from core.mail.message import Message, content_digest, parse
 from core.mail.reports import Report, read_report
 from core.mail.threads import NO_THREAD, Thread, read_thread
@@ -17,7 +20,8 @@ class Prepared:
     """A message parsed once.
 
     ``from_key`` is the key of its one From mailbox or "", ``thread`` what it says about the ticket
-    that it belongs to, ``report`` what it reports about a mail of ours.
+    that it belongs to, ``report`` what it reports about a mail of ours. ``findings`` are what was
+    found about the sender, by the edge or by a relay of ours, ``verdict`` what that proves.
     """
 
     incoming: Incoming
@@ -27,6 +31,8 @@ class Prepared:
     reference: str
     thread: Thread
     report: Report | None = None
+    findings: Findings | None = None
+    verdict: Verdict | None = None
 
 
 def prepare(
@@ -41,15 +47,32 @@ def prepare(
     is_mail = incoming.portal is None
     thread = read_thread(message, recipients, keys) if is_mail else NO_THREAD
     may_report = message.is_delivery_report or not incoming.envelope.mail_from
+    from_key = address_key(message.from_.address or "") or ""
+    findings = _findings(incoming, message, _domain(from_key)) if from_key else None
     return Prepared(
         incoming=incoming,
         message=message,
         digest=_digest(incoming, message),
-        from_key=address_key(message.from_.address or "") or "",
+        from_key=from_key,
         reference=reference or new_public_id(),
         thread=thread,
         report=read_report(message) if may_report and thread.is_proven else None,
+        findings=findings,
+        verdict=judge(_domain(from_key), findings) if findings else None,
     )
+
+
+def _findings(incoming: Incoming, message: Message, domain: str) -> Findings | None:
+    """Return what is known of the sender's authenticity; only mail from inside tells it itself."""
+    if incoming.findings is not None:
+        return incoming.findings
+    if incoming.authserv_id and incoming.envelope.trusted:
+        return read_results(message, incoming.authserv_id, domain)
+    return None
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2]
 
 
 def _digest(incoming: Incoming, message: Message) -> bytes:

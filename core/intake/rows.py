@@ -182,6 +182,7 @@ def mail_row(prepared: Prepared, facts: Facts, mail_id: int, raw_id: int | None)
         "message_id": message.message_id[:500],
         "evidence": facts.sender.evidence,
         "evidence_why": facts.sender.why,
+        "authentication": prepared.findings.as_json() if prepared.findings else None,
         "defects": list(message.problems),
     }
 

@@ -37,8 +37,10 @@ from core.intake.follow_ups import (
 )
 from core.intake.found import what_was_found
 from core.intake.identify import MatchKind
+from core.mail.authentication.findings import DmarcPolicy
 from core.words import (
     Evidence,
+    EvidenceDemand,
     Flag,
     FollowUp,
     ForbiddenRule,
@@ -187,6 +189,21 @@ def own_address_from_outside(facts: Facts) -> Answer | None:
     )
 
 
+def spoofed_sender(facts: Facts) -> Answer | None:
+    """The domain of the sender disowns the mail (row V0, DMARC): never attached to a ticket.
+
+    ``strict`` refuses also what the domain only suspects.
+    """
+    policy = facts.sender.policy
+    if policy is None:
+        return None
+    if policy is DmarcPolicy.REJECT:
+        return Answer(Reject("spoofed", replies.SPOOFED, _queue_id(facts)), facts.sender.why)
+    if facts.strict:
+        return Answer(Reject("spoofed", replies.NOT_PERMITTED, _queue_id(facts)), facts.sender.why)
+    return Answer(Hold("spoofed", _queue_id(facts)), facts.sender.why)
+
+
 def unclear_sender(facts: Facts) -> Answer | None:
     """Not exactly one clean From mailbox (row V0, malformed or multiple From)."""
     if facts.sender.evidence is not Evidence.FAILED:
@@ -215,6 +232,13 @@ def postmaster(facts: Facts) -> Answer | None:
     return Answer(
         Hold("postmaster", None), N_("Mail to postmaster, which no queue has as an address.")
     )
+
+
+def doubtful_sender(facts: Facts) -> Answer | None:
+    """Name servers did not answer: a doubt is held, whatever the sender would be refused for."""
+    if not facts.sender.doubt or facts.verified:
+        return None
+    return Answer(Hold("sender-not-verified", _queue_id(facts)), facts.sender.why)
 
 
 def number_conflict(facts: Facts) -> Answer | None:
@@ -376,11 +400,13 @@ RULES: tuple[Rule, ...] = (
     too_many_hops,
     report_on_our_mail,
     own_address_from_outside,
+    spoofed_sender,
     token_of_unclear_sender,
     unclear_sender,
     delivery_report,
     postmaster,
     automatic_follow_up,
+    doubtful_sender,
     number_conflict,
     ambiguous_address,
     invalid_account,
@@ -404,10 +430,33 @@ def decide(facts: Facts, rules: tuple[Rule, ...] = RULES) -> Decision:
         answer = rule(facts)
         if answer is not None:
             steps = (*what_was_found(facts), _step(rule.__name__, answer))
+            if (demanded := evidence_demanded(facts, answer.outcome)) is not None:
+                step = _step(evidence_demanded.__name__, demanded)
+                return Decision(demanded.outcome, (*steps, step))
             if (gathered := too_many_tickets(facts, answer.outcome)) is None:
                 return Decision(answer.outcome, steps)
             return Decision(gathered.outcome, (*steps, _step(too_many_tickets.__name__, gathered)))
     raise AssertionError("the last rule answers whenever there is a queue")
+
+
+def evidence_demanded(facts: Facts, outcome: Outcome) -> Answer | None:
+    """Hold what is not verified where the queue demands that.
+
+    Asked when a rule has answered, for that says which queue it would get into. What only staff
+    see of a ticket, such as a mail server's report, is not asked for evidence.
+    """
+    match outcome:
+        case OpenTicket() | AppendArticle(visible=True) if not facts.verified:
+            queue = facts.organisation.queues[outcome.queue_id]
+        case _:
+            return None
+    if queue.evidence is not EvidenceDemand.VERIFIED:
+        return None
+    return Answer(
+        Hold("sender-not-verified", queue.id),
+        N_("%(queue)s takes mail of verified senders only."),
+        (("queue", queue.name),),
+    )
 
 
 def too_many_tickets(facts: Facts, outcome: Outcome) -> Answer | None:

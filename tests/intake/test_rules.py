@@ -10,8 +10,10 @@ from core.intake import replies, rules
 from core.intake.decision import AppendArticle, Hold, OpenTicket, Outcome, Reject
 from core.intake.facts import Facts, PortalFacts, Relation, ReleaseFacts, TicketFacts
 from core.intake.identify import Match, MatchKind
+from core.mail.authentication.findings import DmarcPolicy
 from core.words import (
     Evidence,
+    EvidenceDemand,
     Flag,
     FollowUp,
     ForbiddenRule,
@@ -64,6 +66,13 @@ SHARED_NEUTRAL = with_evidence(SHARED, Evidence.NEUTRAL)
 INVALID = matched(FACTS, MatchKind.INVALID_ACCOUNT, account=replace(ANNA, valid=False))
 FAILED = with_evidence(FACTS, Evidence.FAILED)
 OWN = replace(FAILED, sender=replace(FAILED.sender, own_address=True))
+DISOWNED, SUSPECTED, UNTOLD = (
+    replace(FAILED, sender=replace(FAILED.sender, policy=policy))
+    for policy in (DmarcPolicy.REJECT, DmarcPolicy.QUARANTINE, DmarcPolicy.UNKNOWN)
+)
+DOUBTFUL = replace(NEUTRAL, sender=replace(NEUTRAL.sender, doubt=True))
+DEMANDING = with_queue(FACTS, evidence=EvidenceDemand.VERIFIED)
+DEMANDING_NEUTRAL = with_evidence(DEMANDING, Evidence.NEUTRAL)
 POSTMASTER = replace(FACTS, queue=None, recipient="postmaster")
 
 TICKET = TicketFacts(7, "public", SALES.id, ANNA.customer_user_id, 1, TicketState.OPEN)
@@ -104,6 +113,16 @@ def to_ticket(relation: Relation, **more: object) -> Facts:
 def refused(reason: str, reply: object = replies.NOT_PERMITTED) -> Outcome:
     """Return the refusal for the default queue."""
     return Reject(reason, reply, SALES.id)
+
+
+def demanding_answer(facts: Facts) -> Facts:
+    """Return the facts of an answer to a ticket whose queue demands a verified sender."""
+    facts = follow_up_rows.answering(facts)
+    queue = replace(
+        facts.organisation.queues[follow_up_rows.SUPPORT.id], evidence=EvidenceDemand.VERIFIED
+    )
+    queues = {**facts.organisation.queues, queue.id: queue}
+    return replace(facts, organisation=replace(facts.organisation, queues=queues))
 
 
 FILED = OpenTicket("allowed", SALES.id)
@@ -197,6 +216,43 @@ TABLE: list[tuple[str, Facts, Outcome]] = [
     ("unclear sender, strict", with_policy(FAILED, STRICT), refused("sender-unclear")),
     ("own address", OWN, refused("own-address")),
     ("own address, open", with_policy(OWN, OPEN), refused("own-address")),
+    ("DMARC reject", DISOWNED, refused("spoofed", replies.SPOOFED)),
+    ("DMARC reject, open", with_policy(DISOWNED, OPEN), refused("spoofed", replies.SPOOFED)),
+    ("DMARC reject, strict", with_policy(DISOWNED, STRICT), refused("spoofed", replies.SPOOFED)),
+    ("DMARC reject, answers a ticket", follow_up_rows.answering(DISOWNED),
+     refused("spoofed", replies.SPOOFED)),
+    ("DMARC quarantine", SUSPECTED, held("spoofed")),
+    ("DMARC quarantine, open", with_policy(SUSPECTED, OPEN), held("spoofed")),
+    ("DMARC quarantine, strict", with_policy(SUSPECTED, STRICT), refused("spoofed")),
+    ("DMARC quarantine, answers a ticket", follow_up_rows.answering(SUSPECTED), held("spoofed")),
+    ("DMARC, policy untold", UNTOLD, held("spoofed")),
+    ("DMARC, policy untold, strict", with_policy(UNTOLD, STRICT), refused("spoofed")),
+    # a doubt
+    ("doubt", DOUBTFUL, held("sender-not-verified")),
+    ("doubt, strict", with_policy(DOUBTFUL, STRICT), held("sender-not-verified")),
+    ("doubt, open", with_policy(DOUBTFUL, OPEN), FILED),
+    ("doubt, stranger, strict",
+     with_policy(replace(STRANGER_NEUTRAL, sender=DOUBTFUL.sender), STRICT),
+     held("sender-not-verified")),
+    ("doubt, invalid account, strict",
+     with_policy(replace(INVALID, sender=DOUBTFUL.sender), STRICT), held("sender-not-verified")),
+    # a queue that demands verified senders
+    ("demand, verified", DEMANDING, FILED),
+    ("demand, neutral", DEMANDING_NEUTRAL, held("sender-not-verified")),
+    ("demand, neutral, strict", with_policy(DEMANDING_NEUTRAL, STRICT),
+     held("sender-not-verified")),
+    ("demand, neutral, open", with_policy(DEMANDING_NEUTRAL, OPEN), FILED),
+    ("demand, stranger, neutral",
+     with_queue(replace(DEMANDING_NEUTRAL, match=STRANGER.match), strangers=StrangersRule.ACCEPT),
+     held("sender-not-verified")),
+    ("demand, refused stranger",
+     with_queue(replace(DEMANDING_NEUTRAL, match=STRANGER.match), strangers=StrangersRule.REJECT),
+     refused("stranger")),
+    ("demand, answers a ticket, neutral",
+     demanding_answer(with_evidence(FACTS, Evidence.NEUTRAL)),
+     Hold("sender-not-verified", follow_up_rows.SUPPORT.id)),
+    ("demand, answers a ticket, verified", demanding_answer(FACTS),
+     AppendArticle("follow-up", 7, follow_up_rows.SUPPORT.id)),
     # before any sender
     ("unknown recipient", replace(FACTS, known_recipient=False, queue=None),
      Reject("unknown-recipient", replies.UNKNOWN_RECIPIENT)),
@@ -273,6 +329,9 @@ TRIGGERS: dict[rules.Rule, Callable[[Facts], Facts]] = {
     rules.own_address_from_outside: lambda facts: replace(
         facts, sender=replace(facts.sender, own_address=True)
     ),
+    rules.spoofed_sender: lambda facts: replace(
+        facts, sender=replace(DISOWNED.sender, own_address=facts.sender.own_address)
+    ),
     rules.token_of_unclear_sender: lambda facts: follow_up_rows.answering(
         with_evidence(facts, Evidence.FAILED)
     ),
@@ -282,6 +341,7 @@ TRIGGERS: dict[rules.Rule, Callable[[Facts], Facts]] = {
     rules.automatic_follow_up: lambda facts: follow_up_rows.answering(
         replace(facts, automatic=True)
     ),
+    rules.doubtful_sender: lambda facts: replace(facts, sender=DOUBTFUL.sender),
     rules.number_conflict: lambda facts: replace(facts, match=CONFLICT.match),
     rules.ambiguous_address: lambda facts: replace(facts, match=AMBIGUOUS.match),
     rules.invalid_account: lambda facts: replace(facts, match=INVALID.match),
@@ -320,7 +380,7 @@ EXCLUSIVE = {
 def test_every_rule_is_in_the_table() -> None:
     assert tuple(TRIGGERS) == rules.RULES
     answered = {rules.decide(row[1]).steps[-1].rule for row in TABLE}
-    asked_afterwards = {rules.too_many_tickets.__name__}
+    asked_afterwards = {rules.too_many_tickets.__name__, rules.evidence_demanded.__name__}
     assert answered == {rule.__name__ for rule in rules.RULES} | asked_afterwards
 
 

@@ -1,0 +1,137 @@
+"""What the checks of a sender found, wherever they were made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+
+class Source(StrEnum):
+    """Who checked."""
+
+    RELAY = "relay"  # a relay of ours, in its Authentication-Results
+    EDGE = "edge"  # we ourselves, when the mail came in
+
+
+class Result(StrEnum):
+    """The results of all methods (RFC 8601 2.7); not every method has each."""
+
+    PASS = "pass"  # noqa: S105 - a result
+    FAIL = "fail"
+    SOFTFAIL = "softfail"
+    NEUTRAL = "neutral"
+    NONE = "none"
+    POLICY = "policy"  # good, but not good enough for us
+    TEMPERROR = "temperror"
+    PERMERROR = "permerror"
+
+
+class DmarcPolicy(StrEnum):
+    """What a domain asks of mail that fails (RFC 7489 6.3); ``unknown`` where nobody told us."""
+
+    NONE = "none"
+    QUARANTINE = "quarantine"
+    REJECT = "reject"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Spf:
+    """Whether the client may send for the domain of the reverse-path (RFC 7208)."""
+
+    result: Result
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A DKIM signature (RFC 6376); ``why`` is a message id where it does not count."""
+
+    result: Result
+    domain: str  # that signed: d=
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dmarc:
+    """What the domain of the sender publishes (RFC 7489).
+
+    ``result`` is a relay's own; where we check, it is ``temperror`` or None, and follows from the
+    rest. Strict means that domains must be equal to be aligned.
+    """
+
+    policy: DmarcPolicy
+    result: Result | None = None
+    strict_dkim: bool = False
+    strict_spf: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that was found about the sender of one mail.
+
+    ``dmarc`` is None where the domain publishes nothing. ``problem`` is a message id: why nothing
+    that was found counts, or why nothing was.
+    """
+
+    source: Source
+    spf: Spf | None = None
+    signatures: tuple[Signature, ...] = ()
+    dmarc: Dmarc | None = None
+    problem: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is stored with the mail."""
+        return {
+            "source": self.source.value,
+            "spf": [self.spf.result.value, self.spf.domain] if self.spf else None,
+            "dkim": [[each.result.value, each.domain, each.why] for each in self.signatures],
+            "dmarc": _dmarc_as_json(self.dmarc) if self.dmarc else None,
+            "problem": self.problem,
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Read what was stored with a mail."""
+        spf, dmarc = stored["spf"], stored["dmarc"]
+        return cls(
+            Source(stored["source"]),
+            Spf(Result(spf[0]), spf[1]) if spf else None,
+            tuple(Signature(Result(result), *rest) for result, *rest in stored["dkim"]),
+            _dmarc_from_json(dmarc) if dmarc else None,
+            stored["problem"],
+        )
+
+
+def _dmarc_as_json(dmarc: Dmarc) -> list[Any]:
+    return [dmarc.result or "", dmarc.policy.value, dmarc.strict_dkim, dmarc.strict_spf]
+
+
+def _dmarc_from_json(stored: list[Any]) -> Dmarc:
+    result, policy, strict_dkim, strict_spf = stored
+    return Dmarc(DmarcPolicy(policy), Result(result) if result else None, strict_dkim, strict_spf)
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One finding in the words of the standards, as staff see it: ``dkim pass muster.example``.
+
+    ``why`` is a message id or "".
+    """
+
+    method: str
+    result: str
+    detail: str
+    why: str = ""
+
+
+def chips(stored: Mapping[str, Any] | None) -> list[Chip]:
+    """Return what was stored with a mail (``Findings.as_json``), to be shown."""
+    if not stored:
+        return []
+    found = [Chip("spf", *stored["spf"])] if stored["spf"] else []
+    found += [Chip("dkim", *each) for each in stored["dkim"]]
+    if stored["dmarc"]:
+        result, policy, *_strict = stored["dmarc"]
+        found.append(Chip("dmarc", result, f"p={policy}"))
+    return found
