@@ -231,10 +231,9 @@ def _work(pages: RunningPortal, session: Session, tickets: dict[str, str]) -> No
 
     change("offer", TicketState.OPEN, Priority.HIGH)
     change("delivery", TicketState.WAITING)
-    change("closed", TicketState.CLOSED)
     add_note(session, actor, jonas, tickets["offer"], NOTE)
-    _answer(pages, session, tickets["measured"])
-    _come_back(session, pages.ticket(session, tickets["measured"]))
+    _answer(pages, session, tickets["closed"])
+    _come_back(session, pages.ticket(session, tickets["closed"]))
     save_template(session, actor, TEMPLATE)
 
 
@@ -242,9 +241,10 @@ def _answer(pages: RunningPortal, session: Session, public_id: str) -> None:
     """Let Jonas answer, with a copy to somebody."""
     jonas, ticket = staff(session, "jonas"), pages.ticket(session, public_id)
     values = ReplyValues(
-        text="Guten Tag Frau Smith,\n\nder Druck auf Linie 2 ist zu niedrig.",
+        text="Guten Tag Frau Smith,\n\nbitte ziehen Sie den Stecker für eine Minute.",
         cc=("werkstatt@acme.example",),
         uploads=(PDF,),
+        state=TicketState.CLOSED,
         seen_article=max(article.id for article in ticket.articles),
     )
     with pages.app.app_context():
@@ -266,7 +266,7 @@ def _come_back(session: Session, ticket: Ticket) -> None:
     refused.reply = "550 5.1.1 <werkstatt@acme.example>: Recipient address rejected"
     for flag, subject, text in (
         (Flag.DELIVERY_REPORT, "Undelivered Mail Returned to Sender", "mailbox full"),
-        (Flag.AUTOMATIC, "Abwesenheit: Messwerte von heute", "Ich bin ab Montag wieder da."),
+        (Flag.AUTOMATIC, "Abwesenheit: Display flackert", "Ich bin ab Montag wieder da."),
     ):
         session.add(
             Article(
@@ -310,6 +310,7 @@ def pages_of(day: Day) -> dict[str, str]:
     """Every page of staff in every state that looks different."""
     with day.pages.database.read() as session:
         measured = stored(day, session, "measured").articles[0].id
+        answered = stored(day, session, "closed").articles[0].id
         offer = session.scalars(select(Article.id).order_by(Article.id)).first()
         anna = customer_user(session, "anna").id
         refused_reply = session.scalars(
@@ -323,6 +324,7 @@ def pages_of(day: Day) -> dict[str, str]:
         "tickets-none": "/staff/tickets?q=gibtesnicht",
         "ticket": day.url("offer"),
         "ticket-html": day.url("measured"),
+        "ticket-answered": day.url("closed"),
         "ticket-stranger": day.url("guest"),
         "ticket-long": day.url("long"),
         "ticket-history": day.url("offer") + "/history",
@@ -330,7 +332,7 @@ def pages_of(day: Day) -> dict[str, str]:
         "why": f"{day.url('offer')}/messages/{offer}/why",
         "original": f"{day.url('measured')}/messages/{measured}",
         "merge": f"{day.url('offer')}/merge?number=100002",
-        "split": f"{day.url('measured')}/messages/{measured}/split",
+        "split": f"{day.url('closed')}/messages/{answered}/split",
         "new-ticket-for": "/staff/tickets/new?q=example",
         "new-ticket": f"/staff/tickets/new?customer_user={anna}",
         "outgoing": "/staff/outgoing",

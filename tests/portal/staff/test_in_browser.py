@@ -117,7 +117,7 @@ def test_a_stale_form_says_what_was_chosen(served_day: Day, open_page: OpenPage)
     for page, login in ((mine, "jonas"), (theirs, "ada")):
         sign_in(page, served_day, login)
         page.goto(served_day.pages.address(served_day.url("offer")))
-    theirs.get_by_label("State").select_option("Closed")
+    theirs.get_by_label("State", exact=True).select_option("Closed")
     theirs.get_by_role("button", name="Save", exact=True).click()
     mine.get_by_label("Priorität").select_option("Dringend")
     mine.get_by_role("button", name="Speichern", exact=True).click()

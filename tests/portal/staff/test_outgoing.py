@@ -47,7 +47,7 @@ def in_navigation(client: FlaskClient) -> str:
         ("?state=bounced", ["carol@acme.example"]),
         ("?state=sent", []),
         ("?state=failed&q=WERKSTATT", ["werkstatt@acme.example"]),
-        ("?state=all&q=messwerte", ["werkstatt@acme.example", "carol@acme.example"]),
+        ("?state=all&q=flackert", ["werkstatt@acme.example", "carol@acme.example"]),
         ("?state=all&q=%25", []),
         ("?state=nonsense&q=bert", ["bert@muster.example"]),
     ],

@@ -201,7 +201,7 @@ def test_a_note_has_files_and_its_form_comes_back_open(day: Day) -> None:
 
 
 def test_what_no_person_wrote_is_folded_and_told_in_words(day: Day) -> None:
-    source = page(day.client("jonas"), day.url("measured"))
+    source = page(day.client("jonas"), day.url("closed"))
     report = source.partition("Undelivered Mail Returned to Sender")[0].rpartition("<article")[2]
     assert "is-folded" in report
     assert "Delivery report" in report

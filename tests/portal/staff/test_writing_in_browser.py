@@ -139,7 +139,7 @@ def test_a_message_leaves_for_a_ticket_of_its_own(
     served_day: Day, open_page: OpenPage, javascript: bool
 ) -> None:
     page = open_page(javascript=javascript)
-    open_ticket(page, served_day, "measured")
+    open_ticket(page, served_day, "closed")
     page.get_by_role("link", name="Abtrennen …").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Diese Nachricht abtrennen?")
     page.get_by_role("button", name="Abtrennen").click()
