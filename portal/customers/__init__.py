@@ -1,7 +1,8 @@
-"""The pages of customers: their tickets, what is in them, a new one, and their mails."""
+"""The pages of customers: their tickets, what is in them, a new one,
+their mails and their addresses."""
 
 from portal.areas import Area
-from portal.customers import mute, my_mails, new_ticket, ticket, tickets
+from portal.customers import mute, my_addresses, my_mails, new_ticket, ticket, tickets
 
 AREAS: tuple[Area, ...] = (
     tickets.area,
@@ -9,4 +10,5 @@ AREAS: tuple[Area, ...] = (
     ticket.area,
     mute.area,
     my_mails.area,
+    my_addresses.area,
 )

@@ -1,12 +1,14 @@
-"""A customer's own mails in Chromium: accessible, fitting, and usable."""
+"""A customer's own mails and addresses in Chromium: accessible, fitting, and usable."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import select, update
 
-from core.models import Delivery, Mail
+from core.accounts.password_links import hash_of_token
+from core.models import AddressLink, CustomerUserAddress, Delivery, Mail, now
 from core.words import DecisionKind, Evidence, HeldState
 from tests.support.browser import (
     DESKTOP,
@@ -15,7 +17,7 @@ from tests.support.browser import (
     assert_accessible,
     assert_no_horizontal_overflow,
 )
-from tests.support.portal import RunningPortal, SignIn
+from tests.support.portal import PASSWORD, RunningPortal, SignIn, customer_user
 
 Shoot = Callable[[Page, str], None]
 LOOKS = [
@@ -72,10 +74,39 @@ def mails(portal: RunningPortal) -> dict[str, str]:
     }
 
 
+TOKEN = "0123456789abcdef" * 4
+OTHER = "anna.mueller-luedenscheidt@buchhaltung.muster.example"
+
+
+@pytest.fixture
+def addresses(portal: RunningPortal) -> dict[str, str]:
+    """The pages of addresses: two in use, one to be confirmed."""
+    with portal.database.write() as session:
+        account = customer_user(session, "anna")
+        other = CustomerUserAddress(address=OTHER, address_key=OTHER, position=1)
+        account.addresses.append(other)
+        session.add(
+            AddressLink(
+                customer_user_id=account.id,
+                address="anna@privat.example",
+                address_key="anna@privat.example",
+                token_hash=hash_of_token(TOKEN),
+                expires_at=now() + timedelta(minutes=30),
+            )
+        )
+        session.flush()  # its id is asked for
+        return {
+            "addresses": "/addresses",
+            "remove-address": f"/addresses/{other.id}/remove",
+            "confirm-address": f"/addresses/confirm/{TOKEN}",
+        }
+
+
 @pytest.mark.parametrize(("size", "dark", "locale"), LOOKS)
 def test_every_page_is_accessible_and_fits(
     portal: RunningPortal,
     mails: dict[str, str],
+    addresses: dict[str, str],
     open_page: OpenPage,
     sign_in: SignIn,
     shoot: Shoot,
@@ -86,7 +117,7 @@ def test_every_page_is_accessible_and_fits(
 ) -> None:
     page = open_page(size=size, dark=dark, locale=locale)
     sign_in(page, "anna")
-    for name, path in mails.items():
+    for name, path in (mails | addresses).items():
         page.goto(portal.address(path))
         assert page.locator("h1").count() == 1
         check(page, shoot, f"{name}-{request.node.callspec.id}")
@@ -118,6 +149,45 @@ def test_a_held_mail_becomes_a_ticket(
     page.click("main button[type=submit]")
     expect(page.locator(".alert-success")).to_contain_text("Ihre Mail ist jetzt Ticket 100002.")
     expect(page.locator("h1")).to_have_text(LONG)
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_an_address_is_confirmed_and_becomes_the_main_one(
+    portal: RunningPortal,
+    addresses: dict[str, str],
+    open_page: OpenPage,
+    sign_in: SignIn,
+    javascript: bool,
+) -> None:
+    page = open_page(javascript=javascript)
+    page.goto(portal.address(addresses["confirm-address"]))  # from a mail, not signed in
+    page.fill("#login", "anna")
+    page.fill("#password", PASSWORD)
+    page.click("main button[type=submit]")
+    page.click("main button[type=submit]")
+    expect(page.locator(".alert-success")).to_contain_text("gehört jetzt zu Ihren Adressen")
+    rows = page.locator("table.list tbody tr")
+    expect(rows).to_have_count(3)
+    rows.nth(2).get_by_text("Zur Hauptadresse machen").click()
+    expect(rows.first).to_contain_text("anna@privat.example")
+    rows.nth(1).get_by_text("Entfernen").click()
+    page.click("main button[type=submit]")
+    expect(rows).to_have_count(2)
+
+
+def test_a_link_of_nobody(
+    portal: RunningPortal,
+    open_page: OpenPage,
+    sign_in: SignIn,
+    shoot: Shoot,
+    accept_problem: Callable[[str], None],
+) -> None:
+    accept_problem("410")
+    page = open_page(size=PHONE)
+    sign_in(page, "anna")
+    page.goto(portal.address(f"/addresses/confirm/{TOKEN}"))
+    expect(page.locator("h1")).to_have_text("Dieser Link gilt nicht mehr")
+    check(page, shoot, "address-gone")
 
 
 def check(page: Page, shoot: Shoot, name: str) -> None:
