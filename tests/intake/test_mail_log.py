@@ -225,7 +225,7 @@ def test_every_reason_and_rule_has_a_name() -> None:
     reasons = {row[2].reason for row in TABLE} | {"same-queue", "same-ticket", "unreadable"}
     assert reasons == set(labels.REASONS)
     found = {"recipient", "sender", "identify", "permission", "thread", "unreadable"}
-    found.add(rules.too_many_tickets.__name__)
+    found |= {rules.too_many_tickets.__name__, rules.evidence_demanded.__name__}
     assert {rule.__name__ for rule in rules.RULES} | found == set(labels.RULES)
     assert reason_label("of an older version") == "of an older version"
     assert rule_label("of_an_older_version") == "of_an_older_version"
