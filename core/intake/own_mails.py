@@ -230,6 +230,9 @@ _WHY: Mapping[str, str] = {
     "postmaster": N_("Mail to this address is for those who look after our mail server."),
     "queue-forbidden": N_("Your account may not write to this address."),
     "sender-not-verified": _NOT_SURE,
+    "ticket-closed": N_(
+        "This ticket is closed and takes no more replies. Please write a new ticket."
+    ),
     "too-many-hops": N_("The mail went in circles between mail servers."),
     "unknown-recipient": N_("We do not have this address."),
     "unreadable": N_("Our program could not read the mail."),

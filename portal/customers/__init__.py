@@ -1,5 +1,4 @@
-"""The pages of customers: their tickets, what is in them, a new one,
-their mails and their addresses."""
+"""The pages of customers: their tickets, a new one, their mails and their addresses."""
 
 from portal.areas import Area
 from portal.customers import mute, my_addresses, my_mails, new_ticket, ticket, tickets

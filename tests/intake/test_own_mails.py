@@ -28,7 +28,7 @@ from core.organisation import load_organisation
 from core.words import Author, DecisionKind, Evidence, ForbiddenRule, HeldState, Protocol
 from tests.intake.firm import Firm, a_firm
 from tests.intake.mails import AT, a_mail
-from tests.tickets.statements import watched
+from tests.tickets.statements import plan, watched
 
 
 @pytest.fixture
@@ -313,3 +313,17 @@ def test_pages_of_a_long_list_cost_the_same(database: Database, firm: Firm) -> N
     assert cursor is None
     assert seen == sorted(seen, reverse=True)
     assert len(seen) == 7
+
+
+def test_the_list_is_read_from_its_index(database: Database, firm: Firm) -> None:
+    with database.write() as session:
+        send(session, a_mail())
+    with database.read() as session:
+        mine = access(session, "anna")
+        with watched(database) as statements:
+            own_mails(session, mine, cursor=None, limit=3)
+        (mails_of,) = [each for each in statements if "FROM deliveries" in each[0]]
+        found = plan(session, database, mails_of)
+    assert "ix_deliveries_customer_user" in found
+    assert "TEMP B-TREE" not in found
+    assert "Sort" not in found
