@@ -109,6 +109,7 @@ _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         OutgoingKind.NEW_TICKET: N_("Confirmation: new ticket from a closed one"),
         OutgoingKind.PASSWORD_RESET: N_("New password"),
         OutgoingKind.INVITATION: N_("Invitation"),
+        OutgoingKind.HELD_REFUSED: N_("Held mail refused"),
         OutgoingKind.ADDRESS_LINK: N_("Confirmation of a mail address"),
         OutgoingKind.ADDRESS_CHANGED: N_("Notice of another main address"),
     },

@@ -190,6 +190,7 @@ class OutgoingKind(StrEnum):
     INVITATION = "invitation"
     ADDRESS_LINK = "address-link"  # to an address that is to be proven
     ADDRESS_CHANGED = "address-changed"  # to the one that is not the main one any more
+    HELD_REFUSED = "held-refused"  # to the sender of held mail that staff refuse
 
 
 class OutgoingState(StrEnum):

@@ -30,6 +30,7 @@ from core.organisation import Organisation, QueueFacts, load_organisation
 from core.tickets.view import ticket_with_number
 from core.words import ActorKind, HeldState, Permission
 
+REFUSED = "refused:"  # stored before the reason that the sender of a mail was told
 UNDO = timedelta(seconds=30)  # in which a discard can be taken back by who did it
 
 
@@ -82,7 +83,7 @@ def release(
     faster, ``RightMissing``, and ``Forbidden`` with the reason when the rules say no.
     """
     delivery = held_mail(session, staff, delivery_id)
-    _still_waiting(delivery)
+    still_waiting(delivery)
     organisation = load_organisation(session, lock=True)
     queue = organisation.queues.get(queue_id)
     if queue is None or not queue.valid or not _may_work(session, staff, queue_id):
@@ -113,7 +114,7 @@ def release_to_ticket(
     number of no ticket that this member of staff may work on.
     """
     delivery = held_mail(session, staff, delivery_id)
-    _still_waiting(delivery)
+    still_waiting(delivery)
     queues = staff_queue_ids(session, load_organisation(session, lock=True), staff)
     ticket = ticket_with_number(session, queues, number)
     if ticket is None or ticket.queue_id not in queues.writable:
@@ -133,14 +134,18 @@ def discard(session: Session, actor: Actor, staff: Staff, delivery_id: int, why:
     if not why.strip():
         raise Invalid("why", _("Please give a reason."))
     delivery = held_mail(session, staff, delivery_id)
-    _still_waiting(delivery)
+    still_waiting(delivery)
     settle(session, actor, delivery, HeldState.DISCARDED, why.strip())
 
 
 def may_undo(staff: Staff, delivery: Delivery) -> bool:
-    """Whether this member of staff has discarded a mail so lately that it can be taken back."""
+    """Whether this member of staff has discarded a mail so lately that it can be taken back.
+
+    What its sender was told cannot be.
+    """
     return (
         delivery.held is HeldState.DISCARDED
+        and not delivery.settled_why.startswith(REFUSED)
         and delivery.settled_by_id == staff.id
         and delivery.settled_at is not None
         and now() - delivery.settled_at <= UNDO
@@ -300,7 +305,8 @@ def _may_work(session: Session, staff: Staff, queue_id: int | None) -> bool:
     return staff_queue_ids(session, load_organisation(session), staff).may_work(queue_id)
 
 
-def _still_waiting(delivery: Delivery) -> None:
+def still_waiting(delivery: Delivery) -> None:
+    """Raise ``Stale`` when somebody was faster."""
     if delivery.held is not HeldState.WAITING:
         raise Stale(_("Somebody else has already dealt with this mail."))
 

@@ -12,6 +12,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired
 
 from core.errors import Forbidden, Invalid, NotFound, Stale
+from core.i18n import current_language
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.intake.held import RightMissing, discard, may_undo, release, release_to_ticket
@@ -30,6 +31,8 @@ from core.intake.held_list import (
 )
 from core.intake.incoming import RecipientReceipt
 from core.intake.mail_log import shown_steps
+from core.intake.refuse import REASONS as REFUSALS
+from core.intake.refuse import language_of, refusal_problem, refuse, shown_why, text_of
 from core.labels import label, reason_label
 from core.mail.text import one_line
 from core.models import MAX_ID, Staff, ticket_number
@@ -39,11 +42,13 @@ from portal.areas import Area, Audience
 from portal.database import bookkeeping, finish_writing, reading, writing
 from portal.files import file_response, frame_response
 from portal.forms import REQUIRED, Form, choices, put
+from portal.installation import installation
 from portal.parameters import id_of_request, text_of_request, word_of_request
 from portal.staff.accounts import accounts_found
 from portal.staff.asking import member, member_in, named, queues
 from portal.staff.mails import reason_choices
 from portal.visitors import the_viewer
+from portal.vocabulary import LANGUAGE_NAMES
 
 NO_ACCOUNT = 0
 MAX_DIGITS = 18  # of a ticket number
@@ -81,6 +86,13 @@ class ReleaseForm(Form):
     def gives(self, missing: RightMissing) -> bool:
         """Whether it was agreed to give just the permission that is missing."""
         return bool(self.give.data) and self.give_what.data == _what(missing)
+
+
+class RefuseForm(Form):
+    """What the sender of a held mail is told, and in which language."""
+
+    reason = SelectField(_l("Reason"), [InputRequired(REQUIRED)])
+    language = SelectField(_l("Language of the answer"), choices=choices(LANGUAGE_NAMES.items()))
 
 
 class DiscardForm(Form):
@@ -199,6 +211,53 @@ def put_aside(delivery_id: int) -> Response:
         held=held,
         is_waiting=held.delivery.held is HeldState.WAITING,
     )
+
+
+@area.route("/<int:delivery_id>/refuse", methods=["GET", "POST"])
+def turn_down(delivery_id: int) -> Response:
+    """Ask what the sender is to be told, then put a held mail aside and tell them."""
+    form = RefuseForm()
+    form.reason.choices = choices((word, _(text)) for word, text in REFUSALS.items())
+    if form.validate_on_submit():
+        with form.errors_of_core():
+            try:
+                return _refuse(delivery_id, form)
+            except Forbidden as refusal:
+                form.form_errors.append(str(refusal))
+            except Stale as stale:
+                return _too_late(delivery_id, stale)
+    session = reading()
+    held = look_at(session, member(), delivery_id)
+    if not form.is_submitted():
+        form.language.data = language_of(session, held.delivery)
+    return form.answer(
+        "staff/refuse.html",
+        action=_address(".turn_down", delivery_id),
+        cancel=_address(".show", delivery_id),
+        held=held,
+        is_waiting=held.delivery.held is HeldState.WAITING,
+        problem=refusal_problem(session, installation(), held.delivery),
+        samples=[
+            (_(name), text_of(session, held.delivery, word, current_language()))
+            for word, name in REFUSALS.items()
+        ],
+    )
+
+
+def _refuse(delivery_id: int, form: RefuseForm) -> Response:
+    session = writing()
+    staff, _mine = member_in(session)
+    refuse(
+        session,
+        installation(),
+        the_viewer().actor,
+        staff,
+        delivery_id,
+        form.reason.data,
+        form.language.data,
+    )
+    flash(_("The mail is refused, and its sender will be told."))
+    return _to_next(delivery_id)
 
 
 @area.get("/<int:delivery_id>/raw")
@@ -368,6 +427,7 @@ def _page(delivery_id: int, form: ReleaseForm, missing: RightMissing | None = No
         html=Markup(body.html.html) if body.html is not None else None,  # noqa: S704 - nh3's
         identity=identity,
         is_waiting=held.delivery.held is HeldState.WAITING,
+        may_refuse=not refusal_problem(session, installation(), held.delivery),
         missing=missing if the_viewer().is_admin else None,
         query=query,
         settled_by=settled_by.name if settled_by is not None else "",
@@ -375,6 +435,7 @@ def _page(delivery_id: int, form: ReleaseForm, missing: RightMissing | None = No
         ticket_number=ticket_number(held.delivery.ticket_id or 0),
         undoable=_undoable(),
         wanted=wanted,
+        why=shown_why(held.delivery.settled_why),
         HeldState=HeldState,
     )
 

@@ -5,6 +5,7 @@ from werkzeug.wrappers import Response
 
 from core.intake.decision import FATES
 from core.intake.mail_log import MailFilter, logged_mail, mail_bytes, mail_log, shown_steps
+from core.intake.refuse import shown_why
 from core.labels import REASONS, label, reason_label
 from core.models import CustomerUser
 from core.words import DecisionKind, HeldState
@@ -61,6 +62,7 @@ def show(reference: str) -> str:
         logged=logged,
         mail=logged.mail,
         may_work={each.id for each in deliveries if mine.may_work(each.queue_id)},
+        shown_why=shown_why,
         steps={delivery.id: shown_steps(delivery.trace) for delivery in deliveries},
     )
 

@@ -8,8 +8,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from core.models import Article, AuditEvent, Delivery, Queue, Ticket, now
-from core.words import HeldState
+from core.models import Article, AuditEvent, Delivery, OutgoingMail, Queue, Ticket, now
+from core.words import Evidence, HeldState, OutgoingKind
 from tests.portal.staff.asking import hidden, page, rows, send, send_anyway, words
 from tests.portal.staff.day import Day
 from tests.support.portal import customer_user, post
@@ -226,3 +226,50 @@ def test_only_what_waits_can_be_chosen(day: Day) -> None:
     source = page(client, "/staff/held?state=released")
     assert rows(source)
     assert 'name="mail"' not in source
+
+
+def make_verified(day: Day, name: str) -> None:
+    with day.pages.database.write() as session:
+        session.get_one(Delivery, day.held[name]).mail.evidence = Evidence.VERIFIED
+
+
+def test_a_mail_is_refused_with_an_answer(day: Day) -> None:
+    make_verified(day, "stranger")
+    client, url = day.client("jonas"), day.held_url("stranger")
+    assert f"{url}/refuse" in page(client, url)
+    text = words(page(client, f"{url}/refuse"))
+    assert "Your mail to vertrieb@example.org was not accepted" in text
+    assert send(client, f"{url}/refuse", f"{url}/refuse", reason="weil").status_code == 422
+    answer = send(client, f"{url}/refuse", f"{url}/refuse", reason="unknown", language="en")
+    assert answer.status_code == 303
+    assert "The mail is refused, and its sender will be told." in words(
+        page(client, answer.headers["Location"])
+    )
+    with day.pages.database.read() as session:
+        kind = OutgoingMail.kind == OutgoingKind.HELD_REFUSED
+        mail = session.scalars(select(OutgoingMail).where(kind)).one()
+        assert mail.recipient == "p.lindner@lindner-metallbau.example"
+        reference = session.get_one(Delivery, day.held["stranger"]).mail.reference
+    told = "refused, the sender was told: The address belongs to no customer"
+    assert told in words(page(client, url))
+    assert told in words(page(client, f"/staff/mails/{reference}"))
+    assert "Held mail refused" in words(page(client, f"/staff/outgoing/{mail.id}"))
+
+
+def test_who_is_not_verified_is_not_told(day: Day) -> None:
+    client, url = day.client("jonas"), day.held_url("stranger")
+    assert f"{url}/refuse" not in page(client, url)
+    assert "The sender is not verified" in words(page(client, f"{url}/refuse"))
+    answer = send_anyway(client, f"{url}/refuse", reason="unknown", language="de")
+    assert answer.status_code == 422
+    assert states(day, "stranger") == [HeldState.WAITING]
+
+
+@pytest.mark.parametrize("login", ["tina", "rolf"])
+def test_others_refuse_nothing(day: Day, login: str) -> None:
+    make_verified(day, "stranger")
+    client, url = day.client(login), day.held_url("stranger")
+    page(client, f"{url}/refuse", 404)
+    fields = {"reason": "unknown", "language": "de"}
+    assert send_anyway(client, f"{url}/refuse", **fields).status_code == 404
+    assert states(day, "stranger") == [HeldState.WAITING]

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from core.models import Delivery
+from core.words import Evidence
 from tests.portal.staff.day import Day, stored
 from tests.portal.staff.test_in_browser import sign_in
 from tests.support.browser import (
@@ -118,3 +120,24 @@ def test_the_list_answers_to_keys(served_day: Day, open_page: OpenPage) -> None:
     page.keyboard.press("k")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Anfrage: Lieferung")
+
+
+@pytest.mark.parametrize(
+    ("look", "size", "dark"), [("wide-light", DESKTOP, False), ("phone-dark", PHONE, True)]
+)
+def test_a_mail_is_refused(
+    served_day: Day, open_page: OpenPage, shoot: Shoot, look: str, size: tuple[int, int], dark: bool
+) -> None:
+    with served_day.pages.database.write() as session:
+        delivery = session.get_one(Delivery, served_day.held["stranger"])
+        delivery.mail.evidence = Evidence.VERIFIED
+    page = open_page(size=size, dark=dark)
+    sign_in(page, served_day, "jonas")
+    page.goto(served_day.pages.address(served_day.held_url("stranger")))
+    page.get_by_role("link", name="Ablehnen …").click()
+    page.get_by_text("Was der Absender liest").click()
+    shoot(page, f"held-refuse-{look}")
+    assert_accessible(page)
+    assert_no_horizontal_overflow(page)
+    page.get_by_role("button", name="Ablehnen und Absender informieren").click()
+    expect(page.get_by_text("ihr Absender bekommt Bescheid")).to_be_visible()
