@@ -180,6 +180,22 @@ def test_what_staff_filed_as_anothers_mail_keeps_its_subject_to_itself(
         assert (of_bert.fate, of_bert.subject) == (Fate.PASSED_ON, None)
 
 
+@pytest.mark.parametrize("sender", ["wer@fremd.example", "neu@muster.example"])
+def test_what_staff_filed_as_an_accounts_mail_was_not_sent_from_its_address(
+    database: Database, firm: Firm, sender: str
+) -> None:
+    """Its ticket is Anna's, but what became of a mail is told to who sent it."""
+    with database.write() as session:
+        send(session, to_forbidden(sender=sender))
+        root = session.scalars(select(Staff).where(Staff.login == "root")).one()
+        held = session.scalars(select(Delivery.id)).one()
+        anna = firm.customer_users["anna"]
+        actor = audit.staff_actor(root)
+        release(session, actor, root, held, firm.queues["Vertrieb"], anna)
+        assert session.scalars(select(Delivery.customer_user_id)).one() == anna
+        assert mails(session) == ()
+
+
 def test_what_staff_put_aside_is_told_without_their_words(database: Database, firm: Firm) -> None:
     with database.write() as session:
         send(session, to_forbidden())
