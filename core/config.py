@@ -56,6 +56,23 @@ def _network(value: str) -> str:
     return value
 
 
+def _server_address(value: str) -> tuple[str, int]:
+    """Split ``address`` or ``address:port``; an IPv6 address with a port stands in brackets."""
+    try:
+        return str(ipaddress.ip_address(value)), 53
+    except ValueError:
+        host, port = split_host_port(_host_port(value))
+        return str(ipaddress.ip_address(host)), port
+
+
+def _name_server(value: str) -> str:
+    try:
+        _server_address(value)
+    except ValueError:
+        raise ValueError('must be an IP address, or "address:port"') from None
+    return value
+
+
 def _host_name(value: str) -> str:
     if not _HOST_NAME.fullmatch(value):
         raise ValueError("must be a host name")
@@ -84,6 +101,7 @@ def split_host_port(address: str) -> tuple[str, int]:
 HostPort = Annotated[str, AfterValidator(_host_port)]
 Listener = Annotated[str, AfterValidator(_listener)]
 Network = Annotated[str, AfterValidator(_network)]
+NameServer = Annotated[str, AfterValidator(_name_server)]
 HostName = Annotated[str, AfterValidator(_host_name)]
 RelayHost = Annotated[str, AfterValidator(_relay_host)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
@@ -112,6 +130,22 @@ class SmtpSection(Section):
     tls_key: str = ""
     trusted_relays: list[Network] = []
     authserv_id: str = ""
+    sender_checks: Literal["direct", "all", "off"] = "direct"
+    name_servers: list[NameServer] = []
+
+    @property
+    def name_server_addresses(self) -> list[tuple[str, int]]:
+        """The addresses and ports of ``name_servers``; none for those of the system."""
+        return [_server_address(text) for text in self.name_servers]
+
+    def checks_sender(self, peer: str, *, trusted: bool) -> bool:
+        """Whether mail of this client is checked here; of a relay's, only what it found counts.
+
+        ``direct`` means clients with a global address: nothing can be proven for others.
+        """
+        if trusted or not peer or self.sender_checks == "off":
+            return False
+        return self.sender_checks == "all" or ipaddress.ip_address(peer).is_global
 
     @property
     def relay_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

@@ -6,12 +6,15 @@ Parsing and the database run in threads; what the sessions hand over at once is 
 import asyncio
 from asyncio import Future
 
+from core.config import SmtpSection
 from core.db import Database
 from core.intake.incoming import Envelope, Incoming, Receipt
 from core.intake.recipients import RecipientDirectory
 from core.intake.writer import IntakeWriter
 from core.models import now
+from gateway.budget import ByteBudget
 from gateway.limits import Limits
+from gateway.sender_checks import SenderChecks
 from gateway.spool import Spool
 
 
@@ -22,12 +25,13 @@ class Intake:
     """
 
     def __init__(
-        self, database: Database, writer: IntakeWriter, limits: Limits, authserv_id: str = ""
+        self, database: Database, writer: IntakeWriter, limits: Limits, smtp: SmtpSection
     ) -> None:
         self._directory = RecipientDirectory(database)
         self._writer = writer
         self._limits = limits
-        self._authserv_id = authserv_id
+        self._authserv_id = smtp.authserv_id
+        self._checks = SenderChecks(smtp, limits)
         self._in_hand = ByteBudget(limits.in_hand_bytes)
         self._refreshing: Future[None] | None = None
 
@@ -44,6 +48,10 @@ class Intake:
             await asyncio.shield(self._refreshing)
         return self._directory.knows(address)
 
+    def stop(self) -> None:
+        """End what checks senders; blocks until the last check is done."""
+        self._checks.stop()
+
     async def take_in(self, envelope: Envelope, spool: Spool) -> Receipt:
         """Hand a message to the writer and wait until it is committed.
 
@@ -51,13 +59,20 @@ class Intake:
         sender's next try is recognised as a redelivery. The same holds when the session is
         cancelled meanwhile (threat P14), so the writer's future is shielded.
         """
+        findings = await self._checks.findings(envelope, spool)
         size = spool.size
         async with asyncio.timeout(self._limits.waiting_seconds):
             await self._in_hand.acquire(size)
         try:
             # No name for the bytes: they are the writer's, and gone as soon as it has stored them.
             submitted = self._writer.submit(
-                Incoming(envelope, await spool.read(), now(), authserv_id=self._authserv_id)
+                Incoming(
+                    envelope,
+                    await spool.read(),
+                    now(),
+                    authserv_id=self._authserv_id,
+                    findings=findings,
+                )
             )
         except BaseException:
             self._in_hand.release(size)
@@ -66,26 +81,3 @@ class Intake:
         committed.add_done_callback(lambda _done: self._in_hand.release(size))
         async with asyncio.timeout(self._limits.take_in_seconds):
             return await asyncio.shield(committed)
-
-
-class ByteBudget:
-    """So many bytes at once; who asks for more waits. A message above the whole gets the whole."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._used = 0
-        self._turn = asyncio.Lock()  # is fair: a big message is not overtaken for ever
-        self._released = asyncio.Event()
-
-    async def acquire(self, size: int) -> None:
-        """Wait until there is room for ``size`` bytes."""
-        async with self._turn:
-            while self._used + min(size, self._total) > self._total:
-                self._released.clear()
-                await self._released.wait()
-            self._used += min(size, self._total)
-
-    def release(self, size: int) -> None:
-        """Give bytes back that were acquired."""
-        self._used -= min(size, self._total)
-        self._released.set()

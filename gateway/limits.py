@@ -46,3 +46,9 @@ class Limits:
     overrun_bytes: int = 64 * KIB  # read past the size limit to answer in order, then cut
     spool_bytes: int = 256 * KIB  # a longer message waits in a file
     in_hand_bytes: int = 32 * MIB  # of all messages handed to the writer
+
+    # Checks of senders, which ask name servers of strangers
+    checks: int = 16  # at the same time
+    checked_bytes: int = 32 * MIB  # of all messages that are being checked
+    check_waiting_seconds: float = 10.0  # for a check to begin, then the sender counts as neutral
+    check_seconds: float = 15.0  # for a whole check; its look-ups have a deadline of their own

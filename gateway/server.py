@@ -44,7 +44,7 @@ class Gateway:
         self._service = Service(
             hostname=config.smtp.hostname,
             max_message_bytes=config.smtp.max_message_bytes,
-            intake=Intake(database, self._writer, self._limits, config.smtp.authserv_id),
+            intake=Intake(database, self._writer, self._limits, config.smtp),
             limits=self._limits,
             disk=DiskGuard(folder, config.smtp.max_message_bytes, free_space) if folder else None,
             tls=_tls_context(config.smtp.tls_cert, config.smtp.tls_key),
@@ -76,6 +76,7 @@ class Gateway:
             await asyncio.sleep(0.02)
         for session in list(self.sessions):
             session.cut(SHUTTING_DOWN)
+        await asyncio.to_thread(self._service.intake.stop)
         await asyncio.to_thread(self._writer.stop)
         self._remove_socket_file()
 

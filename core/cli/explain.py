@@ -11,8 +11,12 @@ from core.cli.console import Console, Failure, pass_console
 from core.cli.deliver import NoInput, mail_from_option, rcpt_option
 from core.cli.mailfiles import STDIN, Unusable, check_readable, read_single
 from core.cli.output import json_option, print_json, printable, printable_lines, shown
+from core.config import SmtpSection
 from core.intake.explain import explain
 from core.intake.incoming import Envelope, Incoming
+from core.mail.authentication.check import check_sender
+from core.mail.authentication.findings import Findings
+from core.mail.authentication.resolver import Resolver
 from core.models import now
 from core.secret_key import Keys
 from core.words import Protocol
@@ -50,7 +54,8 @@ def command(
     """Say what would become of the mail in FILE ("-" is standard input), and why.
 
     Nothing is recorded. The mail counts as coming from inside if the peer is one of
-    smtp.trusted_relays.
+    smtp.trusted_relays; mail of another peer is checked as the gateway does it, by what name
+    servers say now.
     """
     envelope = Envelope(
         mail_from,
@@ -60,15 +65,30 @@ def command(
         trusted=peer is not None
         and any(peer in network for network in console.config.smtp.relay_networks),
     )
-    raw = _read(file, console.config.smtp.max_message_bytes)
+    smtp = console.config.smtp
+    raw = _read(file, smtp.max_message_bytes)
+    findings = _findings(smtp, envelope, raw)
     with console.database() as database, database.read() as session:
         keys = Keys(console.config.secret_key_file).ring.believed(now().date())
-        incoming = Incoming(envelope, raw, now(), authserv_id=console.config.smtp.authserv_id)
+        incoming = Incoming(
+            envelope,
+            raw,
+            now(),
+            authserv_id=smtp.authserv_id,
+            findings=findings,
+        )
         explanation = explain(session, incoming, keys)
     if as_json:
         print_json(explanation)
     else:
         _print(explanation)
+
+
+def _findings(smtp: SmtpSection, envelope: Envelope, raw: bytes) -> Findings | None:
+    if not smtp.checks_sender(envelope.peer, trusted=envelope.trusted):
+        return None
+    resolver = Resolver(smtp.name_server_addresses)
+    return check_sender(raw, envelope.peer, envelope.helo, envelope.mail_from, resolver)
 
 
 def _read(file: str, limit: int) -> bytes:

@@ -1,12 +1,19 @@
 """Who really sent it: what the gateway believes of others, and what it checks itself."""
 
+from collections.abc import Iterator
+
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import select
 
+from core.config import SmtpSection
+from core.mail.authentication.check import BUSY
 from core.models import Mail
 from core.words import Evidence
+from gateway.limits import Limits
 from tests.gateway.conftest import Run
 from tests.gateway.running import ACCEPTED, DATA, ENVELOPE, HELLO, Running
+from tests.support.dns import NameServer, key_record, name_server, signed
 
 RELAY = "mx.example.org"
 SPOOFED = "S: 550 5.7.26 Message refused: the sender could not be authenticated"
@@ -97,3 +104,150 @@ def test_what_was_found_is_stored(run: Run) -> None:
         "dmarc": None,
         "problem": "",
     }
+
+
+# Our own check
+
+ZONE = {
+    ("muster.example", "TXT"): ['"v=spf1 ip4:127.0.0.1 -all"'],
+    ("s._domainkey.muster.example", "TXT"): [key_record()],
+    ("esp.example", "TXT"): ['"v=spf1 ip4:127.0.0.1 -all"'],
+}
+RECORD = ("_dmarc.muster.example", "TXT")
+MAIL = b"From: anna@muster.example\r\nSubject: Frage\r\n\r\nGuten Tag\r\n"
+
+
+@pytest.fixture
+def server() -> Iterator[NameServer]:
+    with name_server(ZONE) as running:
+        yield running
+
+
+@pytest.fixture
+def checking(run: Run, server: NameServer) -> Running:
+    """A gateway that checks the mail of everybody, the tests too."""
+    return run(sender_checks="all", name_servers=[server.address], authserv_id=RELAY)
+
+
+def submit(
+    running: Running, raw: bytes, reply: str = ACCEPTED, mail_from: str = "anna@other.example"
+) -> None:
+    """Send these bytes in a session of its own."""
+    lines = "".join(f"    C: {line}\n" for line in raw.decode().removesuffix("\r\n").split("\r\n"))
+    running.play(
+        f"""{HELLO}
+    C: MAIL FROM:<{mail_from}>
+    S: 250 2.1.0 OK
+    C: RCPT TO:<vertrieb@example.org>
+    S: 250 2.1.5 OK
+{DATA}{lines}    C: .
+    {reply}
+    """
+    )
+
+
+def test_a_signature_of_the_domain(checking: Running) -> None:
+    submit(checking, signed(MAIL, "muster.example"))
+    assert evidence(checking) is Evidence.VERIFIED
+
+
+def test_a_signature_that_covers_a_part(checking: Running) -> None:
+    submit(checking, signed(MAIL, "muster.example", length=True) + b"und mehr\r\n")
+    assert evidence(checking) is Evidence.NEUTRAL
+
+
+def test_a_replayed_mail(checking: Running) -> None:
+    """A second delivery of signed bytes makes no second ticket, from whomever it comes."""
+    raw = signed(MAIL, "muster.example")
+    submit(checking, raw)
+    submit(checking, raw)
+    assert checking.tickets() == 1
+    assert evidence(checking) is Evidence.VERIFIED
+
+
+def test_a_server_of_the_domain(checking: Running) -> None:
+    submit(checking, MAIL, mail_from="bounce@muster.example")
+    assert evidence(checking) is Evidence.VERIFIED
+
+
+def test_a_server_of_somebody_else(checking: Running) -> None:
+    """Threat I8: the same provider sends for others, too."""
+    submit(checking, MAIL, mail_from="bounce@esp.example")
+    assert evidence(checking) is Evidence.NEUTRAL
+
+
+def test_two_senders(checking: Running) -> None:
+    raw = signed(MAIL, "muster.example", include_headers=[b"from"])
+    submit(checking, b"From: ceo@muster.example\r\n" + raw)
+    assert evidence(checking) is Evidence.FAILED
+
+
+def test_results_that_a_stranger_writes(checking: Running) -> None:
+    submit(checking, results(PASS).encode() + b"\r\n" + MAIL)
+    assert evidence(checking) is Evidence.NEUTRAL
+
+
+@pytest.mark.parametrize(
+    ("policy", "reply", "expected"),
+    [
+        ("none", ACCEPTED, Evidence.NEUTRAL),
+        ("quarantine", ACCEPTED, Evidence.FAILED),
+        ("reject", SPOOFED, Evidence.FAILED),
+    ],
+)
+def test_what_a_domain_asks_for(
+    checking: Running, server: NameServer, policy: str, reply: str, expected: Evidence
+) -> None:
+    server.zone[RECORD] = [f'"v=DMARC1; p={policy}"']
+    submit(checking, MAIL, reply)
+    assert evidence(checking) is expected
+    assert checking.tickets() == (1 if policy == "none" else 0)
+
+
+def test_name_servers_that_do_not_answer(checking: Running, server: NameServer) -> None:
+    server.failing.add(RECORD[0])
+    submit(checking, MAIL)
+    with checking.database.read() as session:
+        mail = session.scalars(select(Mail)).one()
+    assert mail.evidence is Evidence.NEUTRAL
+    assert "name servers" in mail.evidence_why
+
+
+def test_too_much_to_check(run: Run, server: NameServer) -> None:
+    """What cannot be checked in time is neutral, and never lost."""
+    server.silent.add(RECORD[0])
+    limits = Limits(checks=1, check_waiting_seconds=0.1, check_seconds=0.2)
+    running = run(limits=limits, sender_checks="all", name_servers=[server.address])
+    submit(running, MAIL)
+    submit(running, MAIL.replace(b"Frage", b"Zweite"))
+    assert running.tickets() == 2
+    with running.database.read() as session:
+        assert set(session.scalars(select(Mail.evidence_why))) == {BUSY}
+
+
+@pytest.mark.parametrize(
+    ("checks", "peer", "trusted", "expected"),
+    [
+        ("direct", "203.0.114.1", False, True),
+        ("direct", "2a00:1450::1", False, True),
+        ("direct", "203.0.114.1", True, False),
+        ("direct", "127.0.0.1", False, False),
+        ("direct", "10.0.0.1", False, False),
+        ("direct", "fd00::1", False, False),
+        ("direct", "", False, False),
+        ("all", "10.0.0.1", False, True),
+        ("all", "10.0.0.1", True, False),
+        ("off", "203.0.114.1", False, False),
+    ],
+)
+def test_whose_mail_is_checked(checks: str, peer: str, trusted: bool, expected: bool) -> None:
+    section = SmtpSection.model_validate({"sender_checks": checks})
+    assert section.checks_sender(peer, trusted=trusted) is expected
+
+
+def test_name_servers_in_the_configuration() -> None:
+    section = SmtpSection.model_validate({"name_servers": ["192.0.2.1", "::1", "[::1]:5353"]})
+    assert section.name_server_addresses == [("192.0.2.1", 53), ("::1", 53), ("::1", 5353)]
+    for wrong in ("dns.example", "192.0.2.1:x", "192.0.2.1:99999", ""):
+        with pytest.raises(ValidationError, match="IP address"):
+            SmtpSection.model_validate({"name_servers": [wrong]})

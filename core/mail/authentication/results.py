@@ -28,8 +28,9 @@ MAX_RESULTS = 50  # in one field
 MAX_PROPERTIES = 50  # of one result
 MAX_NESTING = 8  # of comments
 
+UNREADABLE = N_("The header could not be read well enough to check the sender.")
 _CONTRADICTION = N_("The relay's results contradict each other, so none counts.")
-_UNREADABLE = N_("The header could not be read well enough to check the sender.")
+
 
 # Fields that a mail server or its filters may put above or between its results.
 _BESIDE = re.compile(
@@ -77,7 +78,7 @@ class _Malformed(Exception):
 def read_results(message: Message, authserv_id: str, domain: str) -> Findings:
     """Return what the relay that calls itself ``authserv_id`` found about a mail of ``domain``."""
     if message.parse_error is not None or not message.parts:
-        return Findings(Source.RELAY, problem=_UNREADABLE)
+        return Findings(Source.RELAY, problem=UNREADABLE)
     results = [
         result
         for field in fields_of(message.parts[0].fields, authserv_id)
