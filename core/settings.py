@@ -78,6 +78,7 @@ class Settings(BaseModel):
     mail is from that belongs to no queue. Automatic answers: at most ``auto_responses_per_address``
     to one address in 24 hours, and ``auto_responses_per_hour`` in all. An account that opens more
     than ``burst_tickets`` tickets in one queue within ten minutes gets one ticket for the rest.
+    Held mail is put aside after ``held_days`` days without a decision, never with 0.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -108,6 +109,7 @@ class Settings(BaseModel):
     auto_responses_per_address: int = Field(default=10, ge=0, le=1000)
     auto_responses_per_hour: int = Field(default=200, ge=0, le=100_000)
     burst_tickets: int = Field(default=20, ge=1, le=10_000)
+    held_days: int = Field(default=30, ge=0, le=3650)
     session_idle_minutes: int = Field(default=30, ge=5, le=1440)
     session_hours: int = Field(default=12, ge=1, le=168)
 

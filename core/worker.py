@@ -22,6 +22,7 @@ from core.accounts.customer_users import return_to_valid
 from core.config import load_config
 from core.db import Database
 from core.errors import SchalterError
+from core.intake.expire import expire_held
 from core.logs import set_up_logging
 from core.outgoing.courier import Courier
 from core.outgoing.installation import installation_of
@@ -71,12 +72,18 @@ def _remove_expired_links(session: Session) -> str:
     return ""
 
 
+def _expire_held_mail(session: Session) -> str:
+    expired = expire_held(session)
+    return f"{expired} held mails were put aside: nobody has decided in time" if expired else ""
+
+
 TASKS = (
     Task("answer-password-requests", 5.0, _answer_password_requests),
     Task("return-to-valid", 60.0, _return_to_valid),
     Task("remove-expired-sessions", 300.0, _remove_expired_sessions),
     Task("forget-failed-sign-ins", 300.0, _forget_failed_sign_ins),
     Task("remove-expired-links", 3600.0, _remove_expired_links),
+    Task("expire-held-mail", 600.0, _expire_held_mail),
 )
 
 

@@ -113,6 +113,7 @@ FIELDS: Mapping[str, str] = {
     "group": N_("Group"),
     "groups": N_("Permissions"),
     "held": N_("Held mail"),
+    "held_days": N_("Days that held mail waits"),
     "invalid_reason": N_("Reason"),
     "invalid_until": N_("Invalid until"),
     "language": N_("Language"),

@@ -31,6 +31,7 @@ from core.tickets.view import ticket_with_number
 from core.words import ActorKind, HeldState, Permission
 
 REFUSED = "refused:"  # stored before the reason that the sender of a mail was told
+EXPIRED = "expired"  # stored as the reason where nobody has decided in time
 UNDO = timedelta(seconds=30)  # in which a discard can be taken back by who did it
 
 

@@ -16,7 +16,7 @@ from core.errors import Forbidden, Invalid
 from core.i18n import LANGUAGES, N_, in_language
 from core.i18n import gettext as _
 from core.intake.facts import counts_as_verified
-from core.intake.held import REFUSED, held_mail, original, settle, still_waiting
+from core.intake.held import EXPIRED, REFUSED, held_mail, original, settle, still_waiting
 from core.intake.prepare import Prepared, prepare
 from core.mail.addresses import address_key
 from core.models import CustomerUser, Delivery, OutgoingMail, Staff, now
@@ -121,6 +121,8 @@ def is_refusal(why: str) -> bool:
 
 def shown_why(why: str) -> str:
     """Return why a held mail was put aside, in the language of the reader."""
+    if why == EXPIRED:
+        return _("nobody has decided in time")
     if not is_refusal(why):
         return why
     return _("refused, the sender was told: %(reason)s", reason=_(REASONS[why[len(REFUSED) :]]))

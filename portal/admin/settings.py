@@ -95,6 +95,7 @@ class SettingsForm(EditForm):
     burst_tickets = IntegerField(
         _l("Tickets of one account in ten minutes"), [InputRequired(REQUIRED)]
     )
+    held_days = IntegerField(_l("Days that held mail waits"), [InputRequired(REQUIRED)])
     upload_max_files = IntegerField(_l("Files in a message"), [InputRequired(REQUIRED)])
     upload_max_bytes = MegabytesField(_l("Size of all files of a message"), [Starred()])
     session_idle_minutes = IntegerField(_l("Session ends when idle for"), [InputRequired(REQUIRED)])

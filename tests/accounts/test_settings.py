@@ -30,6 +30,7 @@ EVERYTHING: Mapping[str, object] = {
     "auto_responses_per_address": 3,
     "auto_responses_per_hour": 50,
     "burst_tickets": 5,
+    "held_days": 14,
     "session_idle_minutes": 60,
     "session_hours": 24,
 }

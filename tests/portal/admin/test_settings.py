@@ -39,6 +39,7 @@ def test_every_setting_can_be_changed(pages: RunningPortal, ada: Admin) -> None:
         auto_responses_per_address="3",
         auto_responses_per_hour="50",
         burst_tickets="5",
+        held_days="14",
     )
     assert answer.status_code == 303
     assert settings_of(pages) == Settings(
@@ -59,6 +60,7 @@ def test_every_setting_can_be_changed(pages: RunningPortal, ada: Admin) -> None:
         auto_responses_per_address=3,
         auto_responses_per_hour=50,
         burst_tickets=5,
+        held_days=14,
     )
     shown = ada.form(PATH)
     assert shown.value("upload_max_bytes") == "2.5"
@@ -94,6 +96,8 @@ def test_saving_unchanged_settings_changes_nothing(pages: RunningPortal, ada: Ad
         ("auto_responses_per_address", "1001"),
         ("auto_responses_per_hour", "-1"),
         ("burst_tickets", "0"),
+        ("held_days", "-1"),
+        ("held_days", "3651"),
     ],
 )
 def test_a_problem_stands_at_its_field(
