@@ -15,6 +15,7 @@ from core.words import (
     AutoResponse,
     DecisionKind,
     Evidence,
+    EvidenceDemand,
     Flag,
     FollowUp,
     ForbiddenRule,
@@ -157,6 +158,10 @@ _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         StrangersRule.HOLD: N_("Hold for staff"),
         StrangersRule.REJECT: N_("Refuse"),
         StrangersRule.ACCEPT: N_("Accept and mark"),
+    },
+    EvidenceDemand: {
+        EvidenceDemand.ANY: N_("As much evidence as the trust in senders asks for"),
+        EvidenceDemand.VERIFIED: N_("A verified sender, else hold for staff"),
     },
 }
 

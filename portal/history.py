@@ -17,6 +17,7 @@ from core.paging import Page
 from core.words import (
     ActorKind,
     AutoResponse,
+    EvidenceDemand,
     FollowUp,
     ForbiddenRule,
     HeldState,
@@ -106,6 +107,7 @@ FIELDS: Mapping[str, str] = {
     "email": N_("E-mail"),
     "enabled": N_("Send this answer"),
     "failed_attempts": N_("Failed attempts before"),
+    "evidence": N_("Demand on the sender"),
     "fallback_queue": N_("Queue to fall back to"),
     "first_name": N_("First name"),
     "follow_up": N_("Replies to a closed ticket"),
@@ -168,6 +170,7 @@ FIELDS: Mapping[str, str] = {
 _INTERNAL = frozenset({"article"})  # ids that say nothing to people
 _WORDS: Mapping[str, type[StrEnum]] = {
     "auto_response": AutoResponse,
+    "evidence": EvidenceDemand,
     "follow_up": FollowUp,
     "forbidden": ForbiddenRule,
     "held": HeldState,

@@ -23,7 +23,7 @@ from core.mail.addresses import address_key, check_new_address
 from core.mail.text import one_line
 from core.models import Group, Queue, QueueAddress
 from core.outgoing.placeholders import PLACEHOLDERS, check_placeholders
-from core.words import FollowUp, ForbiddenRule, StrangersRule
+from core.words import EvidenceDemand, FollowUp, ForbiddenRule, StrangersRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,7 @@ class QueueValues:
     forbidden: ForbiddenRule = ForbiddenRule.HOLD
     fallback_queue: str = ""
     strangers: StrangersRule = StrangersRule.HOLD
+    evidence: EvidenceDemand = EvidenceDemand.ANY
     signature: str = ""
     valid: bool = True
 
@@ -55,6 +56,7 @@ _PLAIN_FIELDS = (
     "follow_up",
     "forbidden",
     "strangers",
+    "evidence",
     "signature",
     "valid",
 )

@@ -17,7 +17,7 @@ from core.labels import label
 from core.models import Group, Queue
 from core.organisation import load_organisation
 from core.outgoing.placeholders import PLACEHOLDERS
-from core.words import FollowUp, ForbiddenRule, StrangersRule
+from core.words import EvidenceDemand, FollowUp, ForbiddenRule, StrangersRule
 from portal.admin.confirming import ask_first
 from portal.admin.forms import EditForm, LinesField, Starred, ValidField, long_text, text
 from portal.admin.links import tickets_url
@@ -47,6 +47,7 @@ class QueueForm(EditForm):
     )
     fallback_queue = SelectField(_l("Queue to fall back to"))
     strangers = RadioField(_l("Mail of unknown senders"), default=StrangersRule.HOLD)
+    evidence = RadioField(_l("Demand on the sender"), default=EvidenceDemand.ANY)
     signature = long_text(_l("Signature"))
     comment = long_text(_l("Comment"))
     valid = ValidField(_l("Valid"))
@@ -61,6 +62,7 @@ class QueueForm(EditForm):
         self.follow_up.choices = choices([(word.value, label(word)) for word in FollowUp])
         self.forbidden.choices = choices([(word.value, label(word)) for word in ForbiddenRule])
         self.strangers.choices = choices([(word.value, label(word)) for word in StrangersRule])
+        self.evidence.choices = choices([(word.value, label(word)) for word in EvidenceDemand])
 
     def values(self) -> QueueValues:
         """Return what was entered."""
@@ -75,6 +77,7 @@ class QueueForm(EditForm):
             forbidden=ForbiddenRule(self.forbidden.data),
             fallback_queue=self.fallback_queue.data,
             strangers=StrangersRule(self.strangers.data),
+            evidence=EvidenceDemand(self.evidence.data),
             valid=self.valid.data,
         )
 

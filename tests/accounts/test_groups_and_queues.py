@@ -20,7 +20,7 @@ from core.errors import Duplicate, InvalidFields, NotFound, SchalterError, Stale
 from core.models import Group, Queue
 from core.organisation import load_organisation
 from core.settings import change_settings, load_settings
-from core.words import FollowUp, ForbiddenRule, StrangersRule
+from core.words import EvidenceDemand, FollowUp, ForbiddenRule, StrangersRule
 from tests.accounts.people import ADMIN, at_the_same_time, events, fields_of
 from tests.intake.firm import a_firm
 
@@ -147,6 +147,7 @@ def test_every_field_of_a_queue_is_stored_and_read_back(database: Database) -> N
         forbidden=ForbiddenRule.FALLBACK,
         fallback_queue="Support",
         strangers=StrangersRule.ACCEPT,
+        evidence=EvidenceDemand.VERIFIED,
         signature="Mit freundlichen Grüßen\n{staff_name}\n{organisation}",
         valid=False,
     )

@@ -9,7 +9,7 @@ from core.accounts.groups import GroupValues, save_group
 from core.accounts.queues import queue_values, save_queue
 from core.models import AuditEvent, Group, Queue
 from core.settings import load_settings
-from core.words import ForbiddenRule, StrangersRule
+from core.words import EvidenceDemand, ForbiddenRule, StrangersRule
 from tests.portal.admin.browsing import Admin, form_of
 from tests.portal.admin.firm import SETUP
 from tests.support.portal import RunningPortal
@@ -111,6 +111,7 @@ def test_a_queue_is_created_with_everything(pages: RunningPortal, ada: Admin) ->
         forbidden="fallback",
         fallback_queue="Vertrieb",
         strangers="reject",
+        evidence="verified",
         follow_up="new-ticket",
         signature="Viele Grüße\r\n{staff_name}",
     )
@@ -119,6 +120,7 @@ def test_a_queue_is_created_with_everything(pages: RunningPortal, ada: Admin) ->
     assert queue.signature == "Viele Grüße\n{staff_name}"
     assert [row.address for row in queue.addresses] == ["lager@example.org", "versand@example.org"]
     assert (queue.forbidden, queue.strangers) == (ForbiddenRule.FALLBACK, StrangersRule.REJECT)
+    assert queue.evidence is EvidenceDemand.VERIFIED
     assert events(pages, "queue") == ["created"]
     row = re.search(r"<tr[^>]*>(?:(?!</tr>).)*Lager(?:(?!</tr>).)*</tr>", ada.get(QUEUES), re.S)
     assert row is not None
@@ -135,6 +137,7 @@ def test_a_queue_is_created_with_everything(pages: RunningPortal, ada: Admin) ->
         ({"forbidden": "fallback"}, "fallback_queue"),
         ({"group": "erfunden"}, "group"),
         ({"strangers": "erfunden"}, "strangers"),
+        ({"evidence": "erfunden"}, "evidence"),
         ({"signature": "{niemand}"}, "signature"),
     ],
 )
