@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from core.i18n import N_, gettext
 from core.intake.identify import MatchKind
+from core.mail.authentication.findings import Result
 from core.words import (
     Author,
     AutoResponse,
@@ -158,6 +159,16 @@ _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         StrangersRule.HOLD: N_("Hold for staff"),
         StrangersRule.REJECT: N_("Refuse"),
         StrangersRule.ACCEPT: N_("Accept and mark"),
+    },
+    Result: {
+        Result.PASS: N_("passed"),
+        Result.FAIL: N_("not passed"),
+        Result.SOFTFAIL: N_("rather not passed"),
+        Result.NEUTRAL: N_("says nothing"),
+        Result.NONE: N_("does not count"),
+        Result.POLICY: N_("too weak"),
+        Result.TEMPERROR: N_("no answer"),
+        Result.PERMERROR: N_("faulty"),
     },
     EvidenceDemand: {
         EvidenceDemand.ANY: N_("As much evidence as the trust in senders asks for"),

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from core.i18n import current_language, translations
 from core.labels import label, reason_label
+from core.mail.authentication.findings import chips
 from core.mail.text import split_quoted
 from portal.areas import home_of
 from portal.assets import asset, bootstrap_css, icon
@@ -36,6 +37,7 @@ def set_up_templates(app: Flask) -> None:
         asset=asset,
         bootstrap_css=bootstrap_css,
         chip_of=chip,
+        findings_of=chips,
         home_of=home_of,
         icon=icon,
         is_password=is_password,

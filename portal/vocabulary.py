@@ -10,6 +10,7 @@ from markupsafe import Markup
 from core.i18n import current_language
 from core.i18n import gettext as _
 from core.labels import label
+from core.mail.authentication.findings import Result
 from core.words import (
     DecisionKind,
     Evidence,
@@ -72,6 +73,14 @@ _LOOKS: Mapping[type[StrEnum], Mapping[StrEnum, Look]] = {
         Evidence.VERIFIED: Look("good", "shield-check"),
         Evidence.NEUTRAL: Look("warn", "shield"),
         Evidence.FAILED: Look("bad", "shield-exclamation"),
+    },
+    Result: {
+        Result.PASS: Look("good", "check2"),
+        Result.FAIL: Look("bad", "x-circle"),
+        Result.SOFTFAIL: Look("warn", "exclamation-triangle"),
+        Result.POLICY: Look("warn", "exclamation-triangle"),
+        Result.TEMPERROR: Look("warn", "clock"),
+        Result.PERMERROR: Look("bad", "x-circle"),
     },
     OutgoingState: {
         OutgoingState.WAITING: Look("warn", "clock"),

@@ -114,13 +114,13 @@ def _dmarc_from_json(stored: list[Any]) -> Dmarc:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """One finding in the words of the standards, as staff see it: ``dkim pass muster.example``.
+    """One finding as staff see it: ``DKIM passed muster.example``.
 
-    ``why`` is a message id or "".
+    ``result`` is None where only the policy of a domain is known; ``why`` is a message id or "".
     """
 
     method: str
-    result: str
+    result: Result | None
     detail: str
     why: str = ""
 
@@ -129,9 +129,9 @@ def chips(stored: Mapping[str, Any] | None) -> list[Chip]:
     """Return what was stored with a mail (``Findings.as_json``), to be shown."""
     if not stored:
         return []
-    found = [Chip("spf", *stored["spf"])] if stored["spf"] else []
-    found += [Chip("dkim", *each) for each in stored["dkim"]]
-    if stored["dmarc"]:
-        result, policy, *_strict = stored["dmarc"]
-        found.append(Chip("dmarc", result, f"p={policy}"))
+    read = Findings.from_json(stored)
+    found = [Chip("SPF", read.spf.result, read.spf.domain)] if read.spf else []
+    found += [Chip("DKIM", each.result, each.domain, each.why) for each in read.signatures]
+    if read.dmarc:
+        found.append(Chip("DMARC", read.dmarc.result, f"p={read.dmarc.policy}"))
     return found

@@ -131,8 +131,8 @@ def test_chips() -> None:
         SPF_PASS, Signature(R.POLICY, "k.de", "too short"), dmarc=Dmarc(P.REJECT, R.FAIL)
     )
     assert chips(findings.as_json()) == [
-        Chip("spf", "pass", "k.de"),
-        Chip("dkim", "policy", "k.de", "too short"),
-        Chip("dmarc", "fail", "p=reject"),
+        Chip("SPF", R.PASS, "k.de"),
+        Chip("DKIM", R.POLICY, "k.de", "too short"),
+        Chip("DMARC", R.FAIL, "p=reject"),
     ]
     assert chips(None) == []
