@@ -129,6 +129,9 @@ class SmtpSection(Section):
     tls_cert: str = ""
     tls_key: str = ""
     trusted_relays: list[Network] = []
+    mails_per_sender: int = Field(default=300, ge=0)  # in ten minutes; 0 is without a limit
+    mails_per_domain: int = Field(default=3_000, ge=0)
+    mails_per_client: int = Field(default=1_000, ge=0)  # that is no trusted relay
     authserv_id: str = ""
     sender_checks: Literal["direct", "all", "off"] = "direct"
     name_servers: list[NameServer] = []

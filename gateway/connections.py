@@ -64,7 +64,7 @@ class Connections:
         if client.trusted:
             self._trusted -= 1
             return
-        key = _counted_as(client.address)
+        key = counted_as(client.address)
         self._strangers -= 1
         self._open[key] -= 1
         if not self._open[key]:
@@ -77,7 +77,7 @@ class Connections:
         return True
 
     def _admit_stranger(self, client: Client) -> bool:
-        key = _counted_as(client.address)
+        key = counted_as(client.address)
         self._recent[key] += 1
         if (
             self._strangers >= self._limits.connections
@@ -103,7 +103,8 @@ class Connections:
             log.warning("too many connections: refused %s and perhaps others", client.address)
 
 
-def _counted_as(address: str) -> str:
+def counted_as(address: str) -> str:
+    """Return what an IP address is counted as: IPv6 by the network of one customer."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv4Address):
         return address

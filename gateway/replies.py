@@ -37,6 +37,7 @@ BAD_SENDER = Reply(553, "5.1.7", "Malformed address")
 BAD_RECIPIENT = Reply(553, "5.1.3", "Malformed address")
 NEEDS_SMTPUTF8 = Reply(553, "5.6.7", "This address needs SMTPUTF8")  # RFC 6531 3.5
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients in one message")
+TOO_MANY_MESSAGES = Reply(450, "4.7.1", "Too many messages from this sender, try again later")
 
 # Messages
 TOO_BIG = Reply(552, "5.3.4", "Message too big")

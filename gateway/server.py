@@ -17,6 +17,7 @@ from gateway.limits import Limits
 from gateway.listeners import MakeSession, listen
 from gateway.lmtp import LmtpSession
 from gateway.replies import SHUTTING_DOWN
+from gateway.sender_rates import SenderLimits, SenderRates
 from gateway.session import Service, Session
 from gateway.smtp import SmtpSession
 
@@ -46,6 +47,13 @@ class Gateway:
             max_message_bytes=config.smtp.max_message_bytes,
             intake=Intake(database, self._writer, self._limits, config.smtp),
             limits=self._limits,
+            rates=SenderRates(
+                SenderLimits(
+                    per_address=config.smtp.mails_per_sender,
+                    per_domain=config.smtp.mails_per_domain,
+                    per_client=config.smtp.mails_per_client,
+                )
+            ),
             disk=DiskGuard(folder, config.smtp.max_message_bytes, free_space) if folder else None,
             tls=_tls_context(config.smtp.tls_cert, config.smtp.tls_key),
             spool_folder=folder,

@@ -23,6 +23,7 @@ from gateway.connections import Client
 from gateway.disk import DiskGuard
 from gateway.intake import Intake
 from gateway.limits import KIB, Limits
+from gateway.sender_rates import SenderRates
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Service:
     max_message_bytes: int
     intake: Intake
     limits: Limits = field(default_factory=Limits)
+    rates: SenderRates = field(default_factory=SenderRates)
     disk: DiskGuard | None = None
     tls: ssl.SSLContext | None = None
     spool_folder: Path | None = None

@@ -164,6 +164,10 @@ class SmtpSession(Session):
         if self.service.disk is not None and await self.service.disk.is_full():
             await self._answer(NO_SPACE)
             return
+        if not self.service.rates.admit(self.client, sender.address):
+            log.info("%s: too many messages of %s", self.client.address, sender.address)
+            await self._answer(replies.TOO_MANY_MESSAGES)
+            return
         self._transaction = Transaction(sender)
         await self._answer(replies.SENDER_OK)
 

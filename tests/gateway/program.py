@@ -16,7 +16,8 @@ def gateway_program(
 ) -> Iterator[RunningProcess]:
     """Run ``python -m gateway`` while the block lasts; ``wrapper`` is put before its command."""
     config = folder / "schalter.toml"
-    keys = {"listen": f'"127.0.0.1:{port}"', "hostname": f'"{HOSTNAME}"', **smtp}
+    unlimited = dict.fromkeys(("mails_per_sender", "mails_per_domain", "mails_per_client"), "0")
+    keys = {"listen": f'"127.0.0.1:{port}"', "hostname": f'"{HOSTNAME}"', **unlimited, **smtp}
     lines = "".join(f"{key} = {value}\n" for key, value in keys.items())
     key = folder / "secret.key"
     ensure_secret_key(str(key))
