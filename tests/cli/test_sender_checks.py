@@ -38,11 +38,11 @@ def test_a_name_server_that_is_away_is_a_doubt(small_installation: Installation)
     assert "name servers did not answer" in told.stdout
 
 
-def test_deliver_believes_the_relay(small_installation: Installation) -> None:
-    a_firm(small_installation.database)
+def test_deliver_believes_the_relay(installation: Installation) -> None:
+    a_firm(installation.database)
     for header, expected in ((b"", Evidence.NEUTRAL), (RESULTS, Evidence.VERIFIED)):
         raw = header + RAW.replace(b"Frage", expected.value.encode())
-        assert small_installation.run("deliver", *ENVELOPE, stdin=raw, **RELAY).exit_code == 0
-        with small_installation.database.read() as session:
+        assert installation.run("deliver", *ENVELOPE, stdin=raw, **RELAY).exit_code == 0
+        with installation.database.read() as session:
             mail = session.scalars(select(Mail).order_by(Mail.id.desc()).limit(1)).one()
             assert mail.evidence is expected
