@@ -29,12 +29,13 @@ from core.models import (
     Delivery,
     Queue,
     Staff,
+    StaffGroup,
     Ticket,
     TicketLink,
     now,
     ticket_number,
 )
-from core.words import DecisionKind, Flag, FollowUp, HeldState, TicketState
+from core.words import DecisionKind, Flag, FollowUp, HeldState, Permission, TicketState
 from tests.intake.firm import Firm, a_firm
 from tests.intake.mails import AT, a_mail
 
@@ -185,10 +186,16 @@ def test_there_is_no_such_ticket(database: Database, firm: Firm, number: int) ->
             add_to(session, delivery_id, number)
 
 
+@pytest.mark.parametrize("reads", [False, True])
 def test_a_ticket_of_a_queue_that_one_does_not_work_is_as_none(
-    database: Database, firm: Firm
+    database: Database, firm: Firm, reads: bool
 ) -> None:
     with database.write() as session:
+        if reads:
+            group_id = session.get_one(Queue, firm.queues["Technik"]).group_id
+            jonas = staff(session, "jonas")
+            jonas.permissions.append(StaffGroup(group_id=group_id, permission=Permission.RO))
+            session.flush()
         ticket = a_ticket(session, to="technik@example.org")
         delivery_id = hold(session, stranger())[0]
         with pytest.raises(Invalid, match="no ticket with this number"):
@@ -328,7 +335,7 @@ def test_several_are_released_where_the_account_is_clear(database: Database, fir
         account = session.get_one(CustomerUser, firm.customer_users["gone"])
         account.valid = session.get_one(CustomerUser, firm.customer_users["anna"]).valid
         group_id = session.get_one(Queue, firm.queues["Vertrieb"]).group_id
-        account.permissions.append(CustomerUserGroup(group_id=group_id, permission="rw"))
+        account.permissions.append(CustomerUserGroup(group_id=group_id, permission=Permission.RW))
         session.flush()
         root = staff(session, "root")
         done = release_each(
