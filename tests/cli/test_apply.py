@@ -99,12 +99,14 @@ def test_it_says_what_it_changed(installation: Installation) -> None:
     installation.run("apply", installation.file("firm.toml", FIRM))
     file = installation.file(
         "change.toml",
-        '[[queues]]\nname = "Technik"\nstrangers = "reject"\nevidence = "verified"\nsignature = "Ihre\\nTechnik"\n'
+        '[[queues]]\nname = "Technik"\nstrangers = "reject"\nevidence = "verified"\n'
+        'signature = "Ihre\\nTechnik"\n'
         '[[customer_users]]\nlogin = "ANNA"\nphone = "030 1"\ngroups = { alle = "ro" }\n'
         'password = "another horse"\n',
     )
     assert installation.run("apply", file).stdout.splitlines() == [
-        'changed queue "Technik": strangers hold -> reject; evidence any -> verified; signature (none) -> Ihre\\nTechnik',
+        'changed queue "Technik": strangers hold -> reject; evidence any -> verified; '
+        "signature (none) -> Ihre\\nTechnik",
         'changed customer user "ANNA": login anna -> ANNA; phone (none) -> 030 1; '
         "groups technik rw -> alle ro; password set",
     ]
