@@ -19,6 +19,7 @@ from core.intake.decision import (
 from core.intake.facts import Facts
 from core.intake.incoming import RecipientReceipt, Reply
 from core.intake.prepare import Prepared
+from core.mail.addresses import FromResult
 from core.mail.text import one_line
 from core.words import ActorKind, Author, Flag, HeldState, Priority, Protocol, TicketState
 
@@ -307,7 +308,7 @@ def _article_row(part: Part, mail_id: int) -> dict[str, Any]:
         else None,
         "staff_id": None,
         "from_address": (message.from_.address or "")[:320],
-        "from_name": message.from_.name[:500],
+        "from_name": _writer(message.from_)[:500],
         "subject": message.subject[:500],
         "text": message.text,
         "has_html": message.has_html,
@@ -315,6 +316,14 @@ def _article_row(part: Part, mail_id: int) -> dict[str, Any]:
         "flag": outcome.flag or flag,
         "created_at": incoming.received_at,
     }
+
+
+def _writer(found: FromResult) -> str:
+    """Return who wrote, for people: what stands in a From field of which nobody is sure, as well.
+
+    Mail servers sign their reports with names that are no clean mailbox.
+    """
+    return found.name if found.address else found.display
 
 
 def _audit_row(part: Part) -> dict[str, Any]:

@@ -397,6 +397,7 @@ def test_a_report_is_noted_where_its_token_says(database: Database) -> None:
         Flag.DELIVERY_REPORT,
         Author.UNKNOWN,
     )
+    assert newest.from_name == "MAILER-DAEMON@mx.example (Mail Delivery System)"
     assert (now.state, now.changed_at) == (before.state, before.changed_at)
     with database.read() as session:
         assert session.get_one(OutgoingMail, outgoing).state is OutgoingState.BOUNCED
