@@ -65,6 +65,8 @@ ACTIONS: Mapping[str, str] = {
     "sessions-ended": N_("sessions ended"),
     "released": N_("released"),
     "discarded": N_("discarded"),
+    "discard-undone": N_("discarding taken back"),
+    "refusal-sent": N_("sender told of the refusal"),
     "read": N_("read"),
     "article-added": N_("message added"),
     "noted": N_("internal note added"),
