@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from core.migrations.vocabulary import widen
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -24,7 +26,7 @@ def upgrade() -> None:
     _create_tables()
     _add_columns()
     for table in ("tickets", "articles"):
-        _widen(table, "flag", FLAGS, NEW_FLAGS)
+        widen(table, "flag", "flag", FLAGS, NEW_FLAGS)
 
 
 def _add_columns() -> None:
@@ -47,37 +49,6 @@ def _add_columns() -> None:
         sqlite_where=sa.text("merged_into_id IS NOT NULL"),
         postgresql_where=sa.text("merged_into_id IS NOT NULL"),
     )
-
-
-def _widen(table: str, column: str, old: tuple[str, ...], new: tuple[str, ...]) -> None:
-    """Let a column have further words.
-
-    SQLite cannot change a constraint. Its manual (*ALTER TABLE*, 7) names the way for changes that
-    leave what is stored as it is: to write the new text of the table into the schema.
-    """
-    before, after = (", ".join(f"'{word}'" for word in words) for words in (old, (*old, *new)))
-    if op.get_bind().dialect.name == "sqlite":
-        connection = op.get_bind()
-        version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-        connection.exec_driver_sql("PRAGMA writable_schema = ON")
-        changed = connection.execute(
-            sa.text(
-                "UPDATE sqlite_schema SET sql = replace(sql, :before, :after) "
-                "WHERE type = 'table' AND name = :table AND instr(sql, :before)"
-            ),
-            {
-                "before": f"{column} IN ({before})",
-                "after": f"{column} IN ({after})",
-                "table": table,
-            },
-        )
-        if changed.rowcount != 1:
-            raise RuntimeError(f"{table}.{column}: the constraint is not the one expected")
-        connection.exec_driver_sql(f"PRAGMA schema_version = {version + 1}")
-        connection.exec_driver_sql("PRAGMA writable_schema = OFF")
-        return
-    op.drop_constraint(op.f(f"ck_{table}_{column}"), table, type_="check")
-    op.create_check_constraint(op.f(f"ck_{table}_{column}"), table, f"{column} IN ({after})")
 
 
 def _create_tables() -> None:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from core.migrations.vocabulary import widen
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -42,33 +44,4 @@ def upgrade() -> None:
     )
     for column in ("customer_user_id", "created_at"):
         op.create_index(op.f(f"ix_address_links_{column}"), "address_links", [column], unique=False)
-    _widen("outgoing_mails", "kind", "outgoingkind", KINDS, NEW_KINDS)
-
-
-def _widen(
-    table: str, column: str, constraint: str, old: tuple[str, ...], new: tuple[str, ...]
-) -> None:
-    """Let a column have further words, on SQLite by the way that its manual names (0002)."""
-    before, after = (", ".join(f"'{word}'" for word in words) for words in (old, (*old, *new)))
-    if op.get_bind().dialect.name == "sqlite":
-        connection = op.get_bind()
-        version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-        connection.exec_driver_sql("PRAGMA writable_schema = ON")
-        changed = connection.execute(
-            sa.text(
-                "UPDATE sqlite_schema SET sql = replace(sql, :before, :after) "
-                "WHERE type = 'table' AND name = :table AND instr(sql, :before)"
-            ),
-            {
-                "before": f"{column} IN ({before})",
-                "after": f"{column} IN ({after})",
-                "table": table,
-            },
-        )
-        if changed.rowcount != 1:
-            raise RuntimeError(f"{table}.{column}: the constraint is not the one expected")
-        connection.exec_driver_sql(f"PRAGMA schema_version = {version + 1}")
-        connection.exec_driver_sql("PRAGMA writable_schema = OFF")
-        return
-    op.drop_constraint(op.f(f"ck_{table}_{constraint}"), table, type_="check")
-    op.create_check_constraint(op.f(f"ck_{table}_{constraint}"), table, f"{column} IN ({after})")
+    widen("outgoing_mails", "kind", "outgoingkind", KINDS, NEW_KINDS)
