@@ -112,6 +112,8 @@ _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         OutgoingKind.PASSWORD_RESET: N_("New password"),
         OutgoingKind.INVITATION: N_("Invitation"),
         OutgoingKind.HELD_REFUSED: N_("Held mail refused"),
+        OutgoingKind.NUMBER_CLAIM: N_("Question about a Kunden#"),
+        OutgoingKind.DIGEST: N_("Digest of held mail"),
         OutgoingKind.ADDRESS_LINK: N_("Confirmation of a mail address"),
         OutgoingKind.ADDRESS_CHANGED: N_("Notice of another main address"),
     },

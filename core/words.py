@@ -152,6 +152,22 @@ class Flag(StrEnum):
     BURST = "burst"  # a ticket that gathers what came too fast for tickets of its own
 
 
+class RoutingScope(StrEnum):
+    """Which mail a routing rule is asked about: what names a ticket of ours is a follow-up."""
+
+    NEW = "new"
+    FOLLOW_UP = "follow-up"
+    BOTH = "both"
+
+
+class BlockedKind(StrEnum):
+    """What an entry of the blocklist names."""
+
+    ADDRESS = "address"
+    DOMAIN = "domain"  # and all below it
+    PEER = "peer"  # an IP address or a network, of the client
+
+
 class AccountKind(StrEnum):
     """Which kind of account signed in or acted."""
 
@@ -191,6 +207,8 @@ class OutgoingKind(StrEnum):
     ADDRESS_LINK = "address-link"  # to an address that is to be proven
     ADDRESS_CHANGED = "address-changed"  # to the one that is not the main one any more
     HELD_REFUSED = "held-refused"  # to the sender of held mail that staff refuse
+    NUMBER_CLAIM = "number-claim"  # to a registered contact: did you write this?
+    DIGEST = "digest"  # to staff: what waits for a decision
 
 
 class OutgoingState(StrEnum):

@@ -20,11 +20,13 @@ from core.models.outgoing import (
     AddressLink,
     AutoResponseText,
     BouncingAddress,
+    NumberClaim,
     OutgoingMail,
     PasswordRequest,
     ReplyTemplate,
     TicketMute,
 )
+from core.models.routing import BlockedSender, RoutingRule
 from core.models.sessions import SignInThrottle, WebSession
 from core.models.tickets import (
     Article,
@@ -32,6 +34,7 @@ from core.models.tickets import (
     Ticket,
     TicketLink,
     TicketSeen,
+    TicketTag,
     ticket_id_of,
     ticket_number,
 )
@@ -45,6 +48,7 @@ __all__ = [
     "AuditEvent",
     "AutoResponseText",
     "Base",
+    "BlockedSender",
     "BouncingAddress",
     "Customer",
     "CustomerDomain",
@@ -56,6 +60,7 @@ __all__ = [
     "Group",
     "IntakeSeen",
     "Mail",
+    "NumberClaim",
     "OrganisationVersion",
     "OutgoingMail",
     "PasswordRequest",
@@ -63,6 +68,7 @@ __all__ = [
     "QueueAddress",
     "RawMail",
     "ReplyTemplate",
+    "RoutingRule",
     "Setting",
     "SignInThrottle",
     "Staff",
@@ -71,6 +77,7 @@ __all__ = [
     "TicketLink",
     "TicketMute",
     "TicketSeen",
+    "TicketTag",
     "WebSession",
     "now",
     "ticket_id_of",

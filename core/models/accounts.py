@@ -202,6 +202,8 @@ class Staff(Base):
     theme: Mapped[str] = mapped_column(String(8), default="auto")
     time_zone: Mapped[str] = mapped_column(String(64), default="")
     tickets_per_page: Mapped[int] = mapped_column(default=25)
+    digest: Mapped[bool] = mapped_column(default=True)  # of held mail, once a day
+    digest_on: Mapped[date | None]  # day of the last one
     created_at: Mapped[datetime] = mapped_column(default=now)
     changed_at: Mapped[datetime] = mapped_column(default=now)
     version: Mapped[int] = mapped_column(default=1)

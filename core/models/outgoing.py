@@ -172,3 +172,24 @@ class AddressLink(Base):
     token_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32), unique=True)
     created_at: Mapped[datetime] = mapped_column(default=now, index=True)
     expires_at: Mapped[datetime]
+
+
+class NumberClaim(Base):
+    """Held mail names a Kunden#, and a registered contact of that customer is asked about it.
+
+    One row for each contact; ``outgoing_id`` is None where none could be asked. Only the hash of
+    the link's secret is kept; there is none before the mail goes out, and none after an answer.
+    """
+
+    __tablename__ = "number_claims"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"), index=True)
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id"))
+    customer_user_id: Mapped[int | None] = mapped_column(ForeignKey("customer_users.id"))
+    outgoing_id: Mapped[int | None] = mapped_column(ForeignKey("outgoing_mails.id"), unique=True)
+    token_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32), unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_number_claims_customer", "customer_id", "created_at"),)

@@ -135,6 +135,17 @@ class TicketLink(Base):
     other_id: Mapped[int] = mapped_column(ForeignKey("tickets.id"), primary_key=True, index=True)
 
 
+class TicketTag(Base):
+    """A word that a ticket can be found by; routing rules and staff give it."""
+
+    __tablename__ = "ticket_tags"
+
+    ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(50), primary_key=True)
+
+    __table_args__ = (Index("ix_ticket_tags_tag", "tag", "ticket_id"),)
+
+
 class TicketSeen(Base):
     """The newest article of a ticket that a customer user has looked at."""
 
