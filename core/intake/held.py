@@ -16,15 +16,15 @@ from core.accounts.staff import staff_queue_ids
 from core.audit import Actor
 from core.errors import Forbidden, Invalid, NotFound, Stale
 from core.i18n import gettext as _
+from core.intake.again import as_it_came
 from core.intake.decision import AppendArticle, Decision, Hold, OpenTicket
 from core.intake.facts import Facts
 from core.intake.gather import StaffChoice, gather_release
-from core.intake.incoming import Envelope, Incoming, RecipientReceipt
+from core.intake.incoming import Incoming, RecipientReceipt
 from core.intake.prepare import Prepared, prepare
 from core.intake.record import record_release
 from core.intake.rows import SAME_QUEUE, Part, trace
 from core.intake.rules import decide
-from core.mail.authentication.findings import Findings
 from core.models import CustomerUser, Delivery, Mail, Staff, now, ticket_number
 from core.organisation import Organisation, QueueFacts, load_organisation
 from core.tickets.view import ticket_with_number
@@ -184,20 +184,7 @@ def undo_discard(session: Session, actor: Actor, staff: Staff, delivery_id: int)
 
 def original(delivery: Delivery) -> Incoming:
     """Return a held mail as it came in, for its recipient. Raises ``NotFound`` without bytes."""
-    mail = delivery.mail
-    if mail.raw is None:
-        raise NotFound(_("The bytes of this mail are gone."))
-    envelope = Envelope(
-        mail_from=mail.mail_from,
-        recipients=(delivery.recipient,),
-        protocol=mail.protocol,
-        peer=mail.peer,
-        helo=mail.helo,
-        tls=mail.tls,
-        trusted=mail.trusted,
-    )
-    findings = Findings.from_json(mail.authentication) if mail.authentication else None
-    return Incoming(envelope, mail.raw.content, mail.received_at, findings=findings)
+    return as_it_came(delivery.mail, [delivery.recipient])
 
 
 def _decided(
