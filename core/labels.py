@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from core.i18n import N_, gettext
+from core.intake.assumed import Assumed
 from core.intake.identify import MatchKind
 from core.mail.authentication.findings import Result
 from core.words import (
@@ -171,6 +172,14 @@ _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Result.POLICY: N_("too weak"),
         Result.TEMPERROR: N_("no answer"),
         Result.PERMERROR: N_("faulty"),
+    },
+    Assumed: {
+        Assumed.SIGNED: N_("Verified: signed by the sender's domain (DKIM)"),
+        Assumed.NOTHING: N_("Not verified: nothing speaks for or against the sender"),
+        Assumed.QUARANTINE: N_("Refuted: DMARC fails, and the domain asks to suspect such mail"),
+        Assumed.REJECT: N_("Refuted: DMARC fails, and the domain asks to refuse such mail"),
+        Assumed.HEADER: N_("As the header says, if a relay of ours hands the mail over"),
+        Assumed.FOUND: N_("As it was found when the mail came in"),
     },
     EvidenceDemand: {
         EvidenceDemand.ANY: N_("As much evidence as the trust in senders asks for"),

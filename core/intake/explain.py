@@ -6,34 +6,24 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from core.i18n import gettext
-from core.intake.decision import AppendArticle, Decision, reply_to
-from core.intake.facts import Facts
-from core.intake.gather import gather
+from core.intake.again import summary_of
+from core.intake.decision import reply_to
 from core.intake.incoming import Incoming
-from core.intake.prepare import Prepared, prepare
-from core.intake.rules import decide
-from core.models import ticket_number
+from core.intake.prepare import Prepared
+from core.intake.simulate import Tried, try_out
 from core.organisation import load_organisation
 
 
 def explain(session: Session, incoming: Incoming, keys: Sequence[bytes] = ()) -> dict[str, Any]:
-    """Return what ``take_in`` would decide now, in the shape of ``schalter explain --json``.
-
-    ``session`` may be a reading one, ``keys`` are those whose tokens are believed. Redeliveries
-    are not looked for: the question is what the rules say.
-    """
-    prepared = prepare(incoming, keys)
-    facts = gather(session, load_organisation(session), [prepared])[0]
-    decisions = [decide(part) for part in facts]
+    """Return what ``try_out`` finds, in the shape of ``schalter explain --json``."""
+    prepared, tried = try_out(session, load_organisation(session), incoming, keys)
+    sender = tried[0].facts.sender
     return {
-        "recipients": [
-            _recipient(prepared, part, decision)
-            for part, decision in zip(facts, decisions, strict=True)
-        ],
+        "recipients": [_recipient(prepared, each) for each in tried],
         "sender": {
             "address": prepared.message.from_.address or "",
-            "evidence": facts[0].sender.evidence.value,
-            "why": gettext(facts[0].sender.why),
+            "evidence": sender.evidence.value,
+            "why": gettext(sender.why),
         },
         "message": _message(prepared),
         "steps": [
@@ -42,21 +32,21 @@ def explain(session: Session, incoming: Incoming, keys: Sequence[bytes] = ()) ->
                 "answer": step.answer,
                 "because": gettext(step.because, **dict(step.values)),
             }
-            for step in dict.fromkeys(step for decision in decisions for step in decision.steps)
+            for step in dict.fromkeys(step for each in tried for step in each.decision.steps)
         ],
     }
 
 
-def _recipient(prepared: Prepared, facts: Facts, decision: Decision) -> dict[str, Any]:
-    outcome, match = decision.outcome, facts.match
-    queue = facts.organisation.queues.get(outcome.queue_id or 0)
+def _recipient(prepared: Prepared, tried: Tried) -> dict[str, Any]:
+    match = tried.facts.match
+    summary = summary_of(tried.facts.organisation, tried.decision)
     return {
-        "recipient": facts.recipient,
-        "decision": outcome.kind.value,
-        "reason": outcome.reason,
-        "reply": str(reply_to(outcome, prepared.reference)),
-        "queue": queue.name if queue else None,
-        "ticket": ticket_number(outcome.ticket_id) if isinstance(outcome, AppendArticle) else None,
+        "recipient": tried.facts.recipient,
+        "decision": summary.kind.value,
+        "reason": summary.reason,
+        "reply": str(reply_to(tried.decision.outcome, prepared.reference)),
+        "queue": summary.queue or None,
+        "ticket": summary.ticket,
         "customer_user": match.account.login if match.account else None,
         "customer_number": match.customer_number,
         "matched_by": match.matched_by.value,
