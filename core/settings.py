@@ -125,16 +125,17 @@ def change_settings(
     actor: Actor,
     changes: Mapping[str, Any],
     shown: Mapping[str, Any] | None = None,
+    noted: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Store ``changes`` and write them to the audit log; return what is different now.
 
-    ``shown`` are the values that the asker saw before. Raises ``InvalidFields`` with a problem
-    for each unknown setting or bad value, and ``Stale`` when somebody else changed one of these
-    settings after it was shown.
+    ``shown`` are the values that the asker saw before, ``noted`` is told beside what changed.
+    Raises ``InvalidFields`` with a problem for each unknown setting or bad value, and ``Stale``
+    when somebody else changed one of these settings after it was shown.
     """
     session.execute(select(OrganisationVersion.version).with_for_update())  # one at a time
     current = load_settings(session)
-    wanted = _checked({**current.model_dump(), **changes})
+    wanted = checked({**current.model_dump(), **changes})
     before, after = audit.differences(
         current.model_dump(mode="json"), wanted.model_dump(mode="json")
     )
@@ -144,11 +145,13 @@ def change_settings(
         return {}
     session.execute(delete(Setting).where(Setting.key.in_(after)))
     session.add_all(Setting(key=key, value=value) for key, value in after.items())
-    audit.record(session, actor, "changed", "settings", None, "", before, after)
+    told = {**after, **(noted or {})}
+    audit.record(session, actor, "changed", "settings", None, "", before, told)
     return after
 
 
-def _checked(values: Mapping[str, Any]) -> Settings:
+def checked(values: Mapping[str, Any]) -> Settings:
+    """Return these values as settings. Raises ``InvalidFields`` with a problem for each bad one."""
     try:
         return Settings(**values)
     except ValidationError as error:

@@ -3,6 +3,7 @@
 from flask import Flask, current_app
 
 from core.config import Config
+from core.models import now
 from core.outgoing.installation import Installation, installation_of
 
 _NAME = "schalter-installation"
@@ -21,6 +22,11 @@ def installation() -> Installation:
     """Return the installation of the portal that answers this request."""
     found: Installation = current_app.extensions[_NAME]
     return found
+
+
+def believed_keys() -> tuple[bytes, ...]:
+    """Return the keys whose tokens in a mail count today."""
+    return installation().keys.ring.believed(now().date())
 
 
 def relay_is_set_up() -> bool:

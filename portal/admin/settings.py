@@ -1,4 +1,8 @@
-"""Settings: CustomerGroupSupport, CustomerGroupAlwaysGroups and whatever else works at once."""
+"""Settings: CustomerGroupSupport, CustomerGroupAlwaysGroups and whatever else works at once.
+
+What they would change for the last mails is told before they are saved. What another trust in
+senders would have changed is noted with that change, so that the dashboard need not ask again.
+"""
 
 import json
 import re
@@ -7,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from annotated_types import Le
-from flask import flash, redirect, render_template, url_for
+from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 from wtforms import (
     BooleanField,
@@ -22,13 +26,15 @@ from wtforms.validators import InputRequired
 
 from core.accounts.consequences import consequences_of_settings
 from core.accounts.matrix import all_groups
-from core.errors import Invalid
+from core.errors import Invalid, InvalidFields
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
+from core.intake.again import Comparison, compare, with_settings
+from core.intake.policy_change import as_noted, compare_policies
 from core.labels import label
 from core.organisation import load_organisation
 from core.outgoing.installation import sender_of
-from core.settings import Settings, change_settings, load_settings
+from core.settings import Settings, change_settings, checked, load_settings
 from core.words import SenderPolicy
 from portal.admin.confirming import ask_first
 from portal.admin.fixed import fixed_values
@@ -38,8 +44,9 @@ from portal.database import finish_writing, reading, writing
 from portal.formats import file_size
 from portal.forms import REQUIRED, choices, put
 from portal.history import entry_of, events_since, history_page, newest_event
-from portal.installation import installation
+from portal.installation import believed_keys, installation
 from portal.languages import zone_choices
+from portal.parameters import word_of_request
 from portal.visitors import organisation, the_viewer
 from portal.vocabulary import LANGUAGE_NAMES
 
@@ -146,8 +153,11 @@ def show() -> Response:
     group_names = [group.name for group in all_groups(session)]
     form = SettingsForm(obj=settings)
     form.offer(group_names, settings.customer_group_always_groups)
+    comparison = None
     if not form.is_submitted():
         form.read_settings(settings, newest_event(session, KIND, None))
+    elif form.validate() and "trial" in request.form:
+        comparison = _try_out(form)
     elif form.validate():
         done = form.attempt(_change, form)
         if done is not None:
@@ -156,6 +166,7 @@ def show() -> Response:
             _show_others(form)
     return form.answer(
         "admin/settings.html",
+        comparison=comparison,
         group_names=group_names,
         policies=_policies(),
         sender=sender_of(organisation(), installation(), None).address,
@@ -174,17 +185,49 @@ def history() -> str:
     return history_page("admin/settings_history.html", KIND, None)
 
 
+@area.get("/effect")
+def effect() -> str:
+    """Show what one trust in senders would decide differently from another."""
+    before = word_of_request("before", SenderPolicy) or organisation().settings.sender_policy
+    after = word_of_request("after", SenderPolicy) or organisation().settings.sender_policy
+    found = compare_policies(reading(), organisation(), before, after, believed_keys())
+    return render_template(
+        "admin/settings_effect.html", before=before, after=after, comparison=found
+    )
+
+
+def _try_out(form: SettingsForm) -> Comparison | None:
+    """Return what the settings as typed would change, None where they cannot be."""
+    try:
+        edited = with_settings(organisation(), checked(form.typed()))
+    except InvalidFields as several:
+        for error in several.errors:
+            form.add_error(error)
+        return None
+    return compare(reading(), organisation(), edited, believed_keys())
+
+
 def _change(form: SettingsForm) -> Response:
     shown = form.was_shown()
     changes = {name: value for name, value in form.typed().items() if value != shown.get(name)}
+    noted = _noted_effect(changes)
     session = writing()
     before = load_organisation(session)
-    stored_changes = change_settings(session, the_viewer().actor, changes, shown)
+    stored_changes = change_settings(session, the_viewer().actor, changes, shown, noted)
     hidden = consequences_of_settings(session, before, load_settings(session))
     if question := ask_first(hidden, url_for(".show")):
         return question
     flash(_("Saved.") if stored_changes else _("Nothing was changed."))
     return redirect(url_for(".show"), 303)
+
+
+def _noted_effect(changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is noted of another trust in senders, before anything is locked."""
+    if "sender_policy" not in changes:
+        return {}
+    now, policy = organisation(), SenderPolicy(changes["sender_policy"])
+    before = now.settings.sender_policy
+    return as_noted(compare_policies(reading(), now, before, policy, believed_keys()))
 
 
 def _show_others(form: SettingsForm) -> None:

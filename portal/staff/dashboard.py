@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from core.accounts.lists import CustomerUserFilter, count_customer_users
 from core.i18n import gettext as _
 from core.intake.mail_log import MailFilter, mail_log
+from core.intake.policy_change import last_policy_change
 from core.tickets.overview import overview
 from core.words import Protocol
 from portal.areas import Area, Audience
@@ -64,6 +65,7 @@ def index() -> str:
         no_relay=no_relay(),
         now=overview(session, member()),
         outbox=state_of_outbox(),
+        policy_change=last_policy_change(session) if is_admin else None,
         steps=[] if all(step.done for step in steps) else steps,
     )
 

@@ -1,0 +1,91 @@
+"""What settings would change for the last mails: before they are saved, and noted afterwards."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from core.intake.policy_change import last_policy_change
+from core.models import AuditEvent, now
+from core.settings import load_settings
+from core.words import SenderPolicy
+from tests.portal.admin.browsing import Admin
+from tests.support.portal import RunningPortal
+
+PATH = "/admin/settings"
+STRANGER = (
+    b"From: who@else.example\r\nTo: vertrieb@example.org\r\nSubject: Angebot\r\n\r\nHallo\r\n"
+)
+ANNA = b"From: anna@muster.example\r\nTo: vertrieb@example.org\r\nSubject: Frage\r\n\r\nHallo\r\n"
+
+
+@pytest.fixture
+def mails(pages: RunningPortal) -> None:
+    pages.add_mail(STRANGER, "who@else.example", "vertrieb@example.org")
+    pages.add_mail(ANNA, "anna@muster.example", "vertrieb@example.org")
+
+
+@pytest.mark.usefixtures("mails")
+def test_what_would_change_is_told_and_nothing_saved(pages: RunningPortal, ada: Admin) -> None:
+    answer = ada.fill(PATH, sender_policy="strict", organisation_name="Noch nicht", trial="1")
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == 200
+    assert "1 of the last 2 mails would be decided differently:" in page
+    assert "Angebot" in page
+    assert "Rejected" in page
+    assert 'value="Noch nicht"' in page  # what was typed is still there, to be saved
+    with pages.database.read() as session:
+        assert load_settings(session).sender_policy is SenderPolicy.BALANCED
+
+
+@pytest.mark.usefixtures("mails")
+def test_what_cannot_be_saved_cannot_be_tried(ada: Admin) -> None:
+    answer = ada.fill(PATH, sender_policy="strict", upload_max_files="1000", trial="1")
+    assert answer.status_code == 422
+    assert "mails would" not in answer.get_data(as_text=True)
+
+
+@pytest.mark.usefixtures("mails")
+def test_a_change_is_noted_with_its_effect(pages: RunningPortal, ada: Admin) -> None:
+    assert ada.fill(PATH, sender_policy="strict").status_code == 303
+    dashboard = ada.get("/staff/")
+    assert "Trust in senders was changed by ada" in dashboard
+    assert "Of the last 2 mails, 1 would have been decided differently." in dashboard
+    assert "/admin/settings/effect?before=balanced&amp;after=strict" in dashboard
+    assert "Mails decided differently" in ada.get(f"{PATH}/history")
+    with pages.database.read() as session:
+        found = last_policy_change(session)
+    assert found is not None
+    assert (found.before, found.after) == (SenderPolicy.BALANCED, SenderPolicy.STRICT)
+    assert (found.tried, found.different) == (2, 1)
+
+
+@pytest.mark.usefixtures("mails")
+def test_other_settings_note_nothing_of_mails(pages: RunningPortal, ada: Admin) -> None:
+    assert ada.fill(PATH, organisation_name="Muster").status_code == 303
+    assert "Trust in senders was changed" not in ada.get("/staff/")
+    assert "Mails decided" not in ada.get(f"{PATH}/history")
+
+
+@pytest.mark.usefixtures("mails")
+def test_the_dashboard_forgets_after_two_weeks(pages: RunningPortal, ada: Admin) -> None:
+    ada.fill(PATH, sender_policy="strict")
+    with pages.database.write() as session:
+        session.execute(update(AuditEvent).values(at=now() - timedelta(days=15)))
+    assert "Trust in senders was changed" not in ada.get("/staff/")
+
+
+@pytest.mark.usefixtures("mails")
+def test_only_admins_are_told(pages: RunningPortal, ada: Admin) -> None:
+    ada.fill(PATH, sender_policy="strict")
+    jonas = Admin(pages.client("jonas"))
+    assert "Trust in senders was changed" not in jonas.get("/staff/")
+    jonas.get(f"{PATH}/effect", status=403)
+
+
+@pytest.mark.usefixtures("mails")
+def test_the_list_of_what_was_decided_differently(ada: Admin) -> None:
+    page = ada.get(f"{PATH}/effect?before=balanced&after=strict")
+    assert "Angebot" in page
+    assert "Frage" not in page
+    assert "would all be decided as they are now" in ada.get(f"{PATH}/effect?before=x&after=")
