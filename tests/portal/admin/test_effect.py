@@ -48,7 +48,7 @@ def test_what_cannot_be_saved_cannot_be_tried(ada: Admin) -> None:
 def test_a_change_is_noted_with_its_effect(pages: RunningPortal, ada: Admin) -> None:
     assert ada.fill(PATH, sender_policy="strict").status_code == 303
     dashboard = ada.get("/staff/")
-    assert "Trust in senders was changed by ada" in dashboard
+    assert "ada has changed the trust in senders" in dashboard
     assert "Of the last 2 mails, 1 would have been decided differently." in dashboard
     assert "/admin/settings/effect?before=balanced&amp;after=strict" in dashboard
     assert "Mails decided differently" in ada.get(f"{PATH}/history")
@@ -62,7 +62,7 @@ def test_a_change_is_noted_with_its_effect(pages: RunningPortal, ada: Admin) -> 
 @pytest.mark.usefixtures("mails")
 def test_other_settings_note_nothing_of_mails(pages: RunningPortal, ada: Admin) -> None:
     assert ada.fill(PATH, organisation_name="Muster").status_code == 303
-    assert "Trust in senders was changed" not in ada.get("/staff/")
+    assert "has changed the trust in senders" not in ada.get("/staff/")
     assert "Mails decided" not in ada.get(f"{PATH}/history")
 
 
@@ -83,7 +83,7 @@ def test_the_dashboard_forgets_after_two_weeks(
             )
         )
     dashboard = ada.get("/staff/")
-    assert ("Trust in senders was changed by Schalter" in dashboard) is is_shown
+    assert ("Schalter has changed the trust in senders" in dashboard) is is_shown
     assert "would have been decided differently" not in dashboard  # nobody has compared
 
 
@@ -91,7 +91,7 @@ def test_the_dashboard_forgets_after_two_weeks(
 def test_only_admins_are_told(pages: RunningPortal, ada: Admin) -> None:
     ada.fill(PATH, sender_policy="strict")
     jonas = Admin(pages.client("jonas"))
-    assert "Trust in senders was changed" not in jonas.get("/staff/")
+    assert "has changed the trust in senders" not in jonas.get("/staff/")
     jonas.get(f"{PATH}/effect", status=403)
 
 
