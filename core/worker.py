@@ -23,6 +23,7 @@ from core.config import load_config
 from core.db import Database
 from core.errors import SchalterError
 from core.intake.expire import expire_held
+from core.intake.number_claims import ask_contacts
 from core.logs import set_up_logging
 from core.outgoing.courier import Courier
 from core.outgoing.installation import installation_of
@@ -77,8 +78,14 @@ def _expire_held_mail(session: Session) -> str:
     return f"{expired} held mails were put aside: nobody has decided in time" if expired else ""
 
 
+def _ask_about_numbers(session: Session) -> str:
+    asked = ask_contacts(session)
+    return f"contacts are asked about {asked} held mails that name a Kunden#" if asked else ""
+
+
 TASKS = (
     Task("answer-password-requests", 5.0, _answer_password_requests),
+    Task("ask-about-numbers", 30.0, _ask_about_numbers),
     Task("return-to-valid", 60.0, _return_to_valid),
     Task("remove-expired-sessions", 300.0, _remove_expired_sessions),
     Task("forget-failed-sign-ins", 300.0, _forget_failed_sign_ins),

@@ -49,7 +49,7 @@ def check_caps(session: Session, settings: Settings, mail: OutgoingMail) -> None
     in 24 hours and to everybody in one, by the times of the mails that are answered. What was
     suppressed does not count.
     """
-    _one_at_a_time(session)
+    one_at_a_time(session)
     if now() - mail.created_at > DAY:
         raise Suppressed(N_("It would come too late."))
     since = mail.created_at - DAY
@@ -76,7 +76,7 @@ def check_caps(session: Session, settings: Settings, mail: OutgoingMail) -> None
 
 def check_notice_cap(session: Session, mail: OutgoingMail) -> None:
     """Raise ``Suppressed`` when a recipient was told of a ticket too often in 24 hours."""
-    _one_at_a_time(session)
+    one_at_a_time(session)
     told = _composed(
         session,
         OutgoingMail.recipient_key == mail.recipient_key,
@@ -88,7 +88,7 @@ def check_notice_cap(session: Session, mail: OutgoingMail) -> None:
         raise Suppressed(N_("The address had enough mail about this ticket in 24 hours."))
 
 
-def _one_at_a_time(session: Session) -> None:
+def one_at_a_time(session: Session) -> None:
     """Let nobody else count until this transaction ends; SQLite has one writer anyway."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(_LOCK)))

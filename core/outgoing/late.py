@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.accounts import own_addresses, password_links
 from core.db import reserve_ids
+from core.intake import number_claims
 from core.intake.raw_store import store_raw
 from core.models import OutgoingMail, RawMail, now
 from core.outgoing import auto_responses, notices
@@ -29,9 +30,15 @@ _POSTINGS: Mapping[OutgoingKind, Callable[[Session, Installation, OutgoingMail],
     OutgoingKind.INVITATION: password_links.posting_of,
     OutgoingKind.ADDRESS_LINK: own_addresses.link_posting_of,
     OutgoingKind.ADDRESS_CHANGED: own_addresses.notice_posting_of,
+    OutgoingKind.NUMBER_CLAIM: number_claims.posting_of,
 }
 _SECRET = frozenset(
-    {OutgoingKind.PASSWORD_RESET, OutgoingKind.INVITATION, OutgoingKind.ADDRESS_LINK}
+    {
+        OutgoingKind.PASSWORD_RESET,
+        OutgoingKind.INVITATION,
+        OutgoingKind.ADDRESS_LINK,
+        OutgoingKind.NUMBER_CLAIM,
+    }
 )
 
 

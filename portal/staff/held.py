@@ -31,6 +31,7 @@ from core.intake.held_list import (
 )
 from core.intake.incoming import RecipientReceipt
 from core.intake.mail_log import shown_steps
+from core.intake.number_claims import CONFIRMED, DENIED, asked_about
 from core.intake.refuse import REASONS as REFUSALS
 from core.intake.refuse import language_of, refusal_problem, refuse, shown_why, text_of
 from core.labels import label, reason_label
@@ -420,6 +421,8 @@ def _page(delivery_id: int, form: ReleaseForm, missing: RightMissing | None = No
     settled_by = session.get(Staff, held.delivery.settled_by_id or 0)
     return form.answer(
         "staff/held_mail.html",
+        answers={CONFIRMED: _("has confirmed the sender"), DENIED: _("does not know the sender")},
+        asked=asked_about(session, held.delivery),
         body=body,
         found=_without(identity, accounts_found(session, query, queue_id)),
         headers=headers_of(held),
