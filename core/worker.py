@@ -26,6 +26,7 @@ from core.intake.expire import expire_held
 from core.intake.number_claims import ask_contacts
 from core.logs import set_up_logging
 from core.outgoing.courier import Courier
+from core.outgoing.digests import put_digests
 from core.outgoing.installation import installation_of
 from core.revision import check_revision
 from core.settings import load_settings
@@ -83,6 +84,11 @@ def _ask_about_numbers(session: Session) -> str:
     return f"contacts are asked about {asked} held mails that name a Kunden#" if asked else ""
 
 
+def _put_digests(session: Session) -> str:
+    put = put_digests(session)
+    return f"{put} members of staff are told of held mail" if put else ""
+
+
 TASKS = (
     Task("answer-password-requests", 5.0, _answer_password_requests),
     Task("ask-about-numbers", 30.0, _ask_about_numbers),
@@ -91,6 +97,7 @@ TASKS = (
     Task("forget-failed-sign-ins", 300.0, _forget_failed_sign_ins),
     Task("remove-expired-links", 3600.0, _remove_expired_links),
     Task("expire-held-mail", 600.0, _expire_held_mail),
+    Task("put-digests", 300.0, _put_digests),
 )
 
 

@@ -38,6 +38,7 @@ class PreferencesForm(Form):
     time_zone = SelectField(_l("Time zone"))
     tickets_per_page = IntegerField(_l("Tickets per page"), [InputRequired(REQUIRED)])
     notices = BooleanField(_l("Tell me by mail about new answers"))
+    digest = BooleanField(_l("Tell me by mail once a day what held mail waits for me"))
 
     def offer(self) -> None:
         """Fill in what can be chosen here and now."""
@@ -54,6 +55,7 @@ class PreferencesForm(Form):
             time_zone=self.time_zone.data,
             tickets_per_page=self.tickets_per_page.data,
             notices=self.notices.data,
+            digest=self.digest.data,
         )
 
 

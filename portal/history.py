@@ -106,6 +106,7 @@ FIELDS: Mapping[str, str] = {
     "customer_group_support": N_("Customer groups"),
     "customer_number": N_("Kunden#"),
     "customer_user": N_("Customer user"),
+    "digest": N_("Digest of held mail"),
     "domains": N_("Mail domains"),
     "email": N_("E-mail"),
     "enabled": N_("Send this answer"),

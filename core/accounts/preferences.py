@@ -10,7 +10,7 @@ from core.audit import Actor
 from core.errors import Invalid
 from core.i18n import LANGUAGES
 from core.i18n import gettext as _
-from core.models import CustomerUser, now
+from core.models import CustomerUser, Staff, now
 from core.time_zones import time_zones
 
 THEMES = ("auto", "light", "dark")
@@ -22,8 +22,8 @@ MAX_TICKETS_PER_PAGE = 100
 class Preferences:
     """How the pages look, and whether mail tells of news.
 
-    An empty language follows the browser, an empty time zone the settings. Staff have no
-    ``notices``.
+    An empty language follows the browser, an empty time zone the settings. ``notices`` are for
+    customer users; the ``digest`` of held mail is for staff.
     """
 
     language: str = ""
@@ -31,6 +31,7 @@ class Preferences:
     time_zone: str = ""
     tickets_per_page: int = 25
     notices: bool = True
+    digest: bool = True
 
 
 def check_preferences(preferences: Preferences, problems: Problems) -> None:
@@ -62,6 +63,7 @@ def preferences_of(account: Account) -> Preferences:
         time_zone=account.time_zone,
         tickets_per_page=account.tickets_per_page,
         notices=account.notices if isinstance(account, CustomerUser) else True,
+        digest=account.digest if isinstance(account, Staff) else True,
     )
 
 
@@ -73,6 +75,8 @@ def set_preferences(account: Account, preferences: Preferences) -> None:
     account.tickets_per_page = preferences.tickets_per_page
     if isinstance(account, CustomerUser):
         account.notices = preferences.notices
+    else:
+        account.digest = preferences.digest
 
 
 def change_preferences(

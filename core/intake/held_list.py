@@ -153,6 +153,16 @@ def held_counts(session: Session, staff: Staff) -> HeldCounts:
     return HeldCounts(*session.execute(statement).one())
 
 
+def received_before(session: Session, staff: Staff, moment: datetime) -> int:
+    """Return how much of what waits for this member of staff came in before a moment."""
+    statement = (
+        select(func.count(Delivery.id))
+        .join(Mail, Mail.id == Delivery.mail_id)
+        .where(_waiting(session, staff), Mail.received_at < moment)
+    )
+    return session.scalars(statement).one()
+
+
 def waiting_reasons(session: Session, staff: Staff) -> Mapping[str, int]:
     """Return how much held mail waits for this member of staff, by the reason it is held for."""
     statement = (

@@ -14,7 +14,7 @@ from core.db import reserve_ids
 from core.intake import number_claims
 from core.intake.raw_store import store_raw
 from core.models import OutgoingMail, RawMail, now
-from core.outgoing import auto_responses, notices
+from core.outgoing import auto_responses, digests, notices
 from core.outgoing.compose import compose
 from core.outgoing.installation import Installation
 from core.outgoing.outbox import Posting, bounce_address, letter_of
@@ -31,6 +31,7 @@ _POSTINGS: Mapping[OutgoingKind, Callable[[Session, Installation, OutgoingMail],
     OutgoingKind.ADDRESS_LINK: own_addresses.link_posting_of,
     OutgoingKind.ADDRESS_CHANGED: own_addresses.notice_posting_of,
     OutgoingKind.NUMBER_CLAIM: number_claims.posting_of,
+    OutgoingKind.DIGEST: digests.posting_of,
 }
 _SECRET = frozenset(
     {
