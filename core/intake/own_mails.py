@@ -27,6 +27,7 @@ from core.intake.held import original, set_ticket, settle
 from core.intake.incoming import PortalSubmission, RecipientReceipt
 from core.intake.prepare import prepare
 from core.intake.record import record_release
+from core.intake.refuse import is_refusal, told_why
 from core.intake.rows import SAME_QUEUE, SAME_TICKET, Part, trace
 from core.intake.rules import decide
 from core.models import MAX_ID, Delivery, Mail, Ticket, now
@@ -184,7 +185,7 @@ def _as_read(
         recipient=delivery.recipient,
         subject=mail.subject if is_theirs or ticket is not None else None,
         fate=fate,
-        why=_why(fate, delivery.reason),
+        why=told_why(delivery.settled_why) or _why(fate, delivery.reason),
         ticket=ticket,
         doubtful=not _is_verified(organisation, delivery),
         may_file=_may_file(organisation, access, delivery),
@@ -196,7 +197,7 @@ def _fate(delivery: Delivery, ticket: Ticket | None) -> Fate:
         if ticket is None:
             return Fate.PASSED_ON
         return Fate.ADDED if delivery.decision is DecisionKind.APPEND_ARTICLE else Fate.FILED
-    if delivery.decision is DecisionKind.REJECT:
+    if delivery.decision is DecisionKind.REJECT or is_refusal(delivery.settled_why):
         return Fate.REFUSED
     return Fate.WAITING if delivery.held is HeldState.WAITING else Fate.PUT_ASIDE
 

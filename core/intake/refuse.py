@@ -128,6 +128,11 @@ def shown_why(why: str) -> str:
     return _("refused, the sender was told: %(reason)s", reason=_(REASONS[why[len(REFUSED) :]]))
 
 
+def told_why(why: str) -> str:
+    """Return what the sender of a mail was told, by what is stored of it; "" where nothing."""
+    return _(_TEXTS[why[len(REFUSED) :]]) if is_refusal(why) else ""
+
+
 def language_of(session: Session, delivery: Delivery) -> str:
     """Return the language to tell the sender in: the account's, else the organisation's."""
     account = session.get(CustomerUser, delivery.customer_user_id or 0)

@@ -1,5 +1,7 @@
 """The mails of a customer user: which are shown, what is told of them, and filing one oneself."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -12,6 +14,7 @@ from core.intake.held import discard, release
 from core.intake.incoming import Incoming, RecipientReceipt
 from core.intake.own_mails import Fate, OwnMail, file_own_mail, own_mail, own_mails
 from core.intake.pipeline import take_in
+from core.intake.refuse import refuse
 from core.models import (
     Article,
     AuditEvent,
@@ -25,6 +28,8 @@ from core.models import (
     Ticket,
 )
 from core.organisation import load_organisation
+from core.outgoing.installation import Installation
+from core.secret_key import Keys, ensure_secret_key
 from core.words import Author, DecisionKind, Evidence, ForbiddenRule, HeldState, Protocol
 from tests.intake.firm import Firm, a_firm
 from tests.intake.mails import AT, a_mail
@@ -207,6 +212,22 @@ def test_what_staff_put_aside_is_told_without_their_words(database: Database, fi
         assert mail.why == "Your account may not write to this address."
         with pytest.raises(Stale):
             file(session, mail.id, firm.queues["Vertrieb"])
+
+
+def test_what_staff_refuse_is_told_as_in_their_answer(
+    database: Database, firm: Firm, tmp_path: Path
+) -> None:
+    key = str(tmp_path / "secret.key")
+    ensure_secret_key(key)
+    here = Installation(Keys(key), "https://hilfe.example.org", "mx.example.org")
+    with database.write() as session:
+        send(session, to_forbidden())
+        root = session.scalars(select(Staff).where(Staff.login == "root")).one()
+        (mail,) = mails(session)
+        refuse(session, here, audit.staff_actor(root), root, mail.id, "not-for-us", "en")
+        (mail,) = mails(session)
+        assert (mail.fate, mail.may_file) == (Fate.REFUSED, False)
+        assert mail.why == "It is about something that we do not deal with at this address."
 
 
 def test_a_reason_that_only_staff_judge_is_not_told(database: Database, firm: Firm) -> None:
