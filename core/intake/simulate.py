@@ -53,23 +53,32 @@ class Simulation:
 
 
 def try_out(
-    session: Session, organisation: Organisation, incoming: Incoming, keys: Sequence[bytes] = ()
+    session: Session,
+    organisation: Organisation,
+    incoming: Incoming,
+    keys: Sequence[bytes] = (),
+    reference: str | None = None,
 ) -> tuple[Prepared, list[Tried]]:
     """Return what ``take_in`` would decide now.
 
-    ``session`` may be a reading one, ``keys`` are those whose tokens are believed. Redeliveries
-    are not looked for: the question is what the rules say.
+    ``session`` may be a reading one, ``keys`` are those whose tokens are believed, ``reference``
+    is that of a mail that has come in before. Redeliveries are not looked for: the question is
+    what the rules say.
     """
-    prepared = prepare(incoming, keys)
+    prepared = prepare(incoming, keys, reference=reference)
     facts = gather(session, organisation, [prepared])[0]
     return prepared, [Tried(part, decide(part)) for part in facts]
 
 
 def simulate(
-    session: Session, organisation: Organisation, incoming: Incoming, keys: Sequence[bytes] = ()
+    session: Session,
+    organisation: Organisation,
+    incoming: Incoming,
+    keys: Sequence[bytes] = (),
+    reference: str | None = None,
 ) -> Simulation:
     """Return what ``take_in`` would decide under this organisation, and what would change that."""
-    prepared, tried = try_out(session, organisation, incoming, keys)
+    prepared, tried = try_out(session, organisation, incoming, keys, reference)
     return Simulation(
         prepared,
         tuple(

@@ -9,6 +9,7 @@ from portal.admin import (
     permissions,
     queues,
     settings,
+    simulator,
     staff,
     templates,
 )
@@ -23,6 +24,7 @@ AREAS: tuple[Area, ...] = (
     auto_responses.area,
     templates.area,
     staff.area,
+    simulator.area,
     settings.area,
     audit.area,
 )
