@@ -7,6 +7,7 @@ An address belongs to one account unless an admin shares it knowingly. An accoun
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import ScalarSelect, select
 from sqlalchemy.orm import Session
@@ -31,8 +32,20 @@ class WantedAddress:
     field: str
 
 
+class AddressLookups(Protocol):
+    """What ``check_addresses`` asks about others."""
+
+    def address_holders(
+        self, keys: Sequence[str], besides: CustomerUser | None
+    ) -> Mapping[str, CustomerUser]:
+        """Return by key who else has these addresses and has not given them up."""
+
+    def queues_by_key(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Return the names of queues by their addresses' keys."""
+
+
 def check_addresses(
-    session: Session,
+    lookups: AddressLookups,
     email: str,
     more: Sequence[str],
     *,
@@ -53,8 +66,8 @@ def check_addresses(
         )
         return []
     own = {row.address_key: row for row in current.addresses} if current is not None else {}
-    holders = address_holders(session, list(entered), besides=current)
-    queues = _queues_by_key(session, list(entered))
+    holders = lookups.address_holders(list(entered), current)
+    queues = lookups.queues_by_key(list(entered))
     wanted = []
     for key, (field, address) in entered.items():
         if key in queues:
@@ -133,6 +146,16 @@ def belongs_to_another(field: str, address: str, holder: CustomerUser) -> Duplic
     )
 
 
+def queues_by_key(session: Session, keys: Sequence[str]) -> Mapping[str, str]:
+    """Return the names of queues by their addresses' keys."""
+    rows = session.execute(
+        select(QueueAddress.address_key, Queue.name)
+        .join(Queue, Queue.id == QueueAddress.queue_id)
+        .where(QueueAddress.address_key.in_(keys))
+    )
+    return dict(rows.all())
+
+
 def _normalised(email: str, more: Sequence[str], problems: Problems) -> dict[str, tuple[str, str]]:
     """Return ``{key: (field, address)}``; an address entered twice counts once."""
     entered: dict[str, tuple[str, str]] = {}
@@ -148,12 +171,3 @@ def _normalised(email: str, more: Sequence[str], problems: Problems) -> dict[str
             assert key is not None  # check_new_address has made sure
             entered.setdefault(key, (field, address))
     return entered
-
-
-def _queues_by_key(session: Session, keys: Sequence[str]) -> Mapping[str, str]:
-    rows = session.execute(
-        select(QueueAddress.address_key, Queue.name)
-        .join(Queue, Queue.id == QueueAddress.queue_id)
-        .where(QueueAddress.address_key.in_(keys))
-    )
-    return dict(rows.all())

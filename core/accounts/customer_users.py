@@ -14,11 +14,12 @@ from core import audit
 from core.accounts.addresses import WantedAddress, check_addresses, set_addresses
 from core.accounts.customers import (
     CustomerValues,
-    customer_numbered,
     customer_user_search_text,
+    no_customer_numbered,
     save_customer,
 )
 from core.accounts.logins import check_login, login_key
+from core.accounts.lookups import Lookups, StoredLookups
 from core.accounts.preferences import Preferences, check_preferences
 from core.accounts.saving import Problems, check_version, clean_texts, store
 from core.accounts.search_text import sort_key
@@ -101,10 +102,46 @@ def save_customer_user(
     ``version`` is not the stored one.
     """
     check_version(session, current, version)
+    checked = check_customer_user(
+        StoredLookups(session), values, current, create_customer=create_customer
+    )
+    values = checked.values
+    customer = checked.customer or _new_customer(session, actor, values)
+    before = customer_user_values(current) if current is not None else None
+    if current is not None and values == before:
+        return current
+    account = current if current is not None else CustomerUser()
+    fill_customer_user(account, customer, checked)
+    store(session, actor, "customer-user", account, account.login, before, values)
+    if values.valid is not Validity.VALID:
+        end_sessions(session, account)
+    return account
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCustomerUser:
+    """What may be stored: ``customer`` is None for one that is to be created."""
+
+    values: CustomerUserValues
+    customer: Customer | None
+    addresses: Sequence[WantedAddress]
+
+
+def check_customer_user(
+    lookups: Lookups,
+    values: CustomerUserValues,
+    current: CustomerUser | None,
+    *,
+    create_customer: bool = False,
+) -> CheckedCustomerUser:
+    """Return what would be stored of a new customer user, or of ``current``.
+
+    Raises ``InvalidFields``.
+    """
     problems = Problems()
-    values = _checked(session, values, current, problems)
+    values = _checked(lookups, values, current, problems)
     wanted = check_addresses(
-        session,
+        lookups,
         values.email,
         values.more_addresses,
         share=values.share_address,
@@ -112,27 +149,29 @@ def save_customer_user(
         current=current,
         problems=problems,
     )
-    customer = _customer(session, values.customer_number, problems, may_be_new=create_customer)
+    customer = _customer(lookups, values.customer_number, problems, may_be_new=create_customer)
     problems.raise_any()
-    if customer is None:
-        customer = _new_customer(session, actor, values)
-    values = _as_stored(values, wanted)
-    before = customer_user_values(current) if current is not None else None
-    if current is not None and values == before:
-        return current
-    account = current if current is not None else CustomerUser()
-    _fill(account, values, customer, wanted)
-    store(session, actor, "customer-user", account, account.login, before, values)
-    if values.valid is not Validity.VALID:
-        end_sessions(session, account)
-    return account
+    return CheckedCustomerUser(_as_stored(values, wanted), customer, wanted)
+
+
+def fill_customer_user(
+    account: CustomerUser, customer: Customer, checked: CheckedCustomerUser
+) -> None:
+    """Put checked values into an account of this customer."""
+    values = checked.values
+    for field in _PLAIN_FIELDS:
+        setattr(account, field, getattr(values, field))
+    account.login_key = login_key(values.login)
+    account.customer = customer
+    set_addresses(account, checked.addresses, values.valid)
+    account.changed_at = now()
+    account.search_text = customer_user_search_text(account, customer)
+    account.sort_key = sort_key(values.last_name, values.first_name)
 
 
 def customer_user_with_login(session: Session, login: str) -> CustomerUser:
     """Return the customer user with this login, whatever its case. Raises ``NotFound``."""
-    account = session.scalars(
-        select(CustomerUser).where(CustomerUser.login_key == login_key(login))
-    ).one_or_none()
+    account = StoredLookups(session).customer_user(login_key(login))
     if account is None:
         raise NotFound(_('There is no account with the login "%(login)s".', login=login))
     return account
@@ -175,7 +214,7 @@ def return_to_valid(session: Session, on: date | None = None) -> Sequence[Custom
 
 
 def _checked(
-    session: Session,
+    lookups: Lookups,
     values: CustomerUserValues,
     current: CustomerUser | None,
     problems: Problems,
@@ -191,7 +230,7 @@ def _checked(
     values = replace(values, customer_number=number)
     if values.login:
         with problems.gathered():
-            check_login(session, CustomerUser, values.login, current)
+            check_login(values.login, current, lookups.customer_user)
     check_preferences(
         Preferences(
             language=values.language,
@@ -219,16 +258,14 @@ def _check_end(until: date | None, current: CustomerUser | None) -> None:
 
 
 def _customer(
-    session: Session, number: str, problems: Problems, *, may_be_new: bool
+    lookups: Lookups, number: str, problems: Problems, *, may_be_new: bool
 ) -> Customer | None:
     if not number:
         return None
-    try:
-        return customer_numbered(session, number)
-    except NotFound as missing:
-        if not may_be_new:
-            problems.add(Invalid("customer_number", str(missing)))
-        return None
+    customer = lookups.customer(number)
+    if customer is None and not may_be_new:
+        problems.add(Invalid("customer_number", str(no_customer_numbered(number))))
+    return customer
 
 
 def _new_customer(session: Session, actor: Actor, values: CustomerUserValues) -> Customer:
@@ -251,19 +288,3 @@ def _as_stored(values: CustomerUserValues, wanted: Sequence[WantedAddress]) -> C
         more_addresses=tuple(each.address for each in more),
         share_address=any(each.shared for each in wanted),
     )
-
-
-def _fill(
-    account: CustomerUser,
-    values: CustomerUserValues,
-    customer: Customer,
-    wanted: Sequence[WantedAddress],
-) -> None:
-    for field in _PLAIN_FIELDS:
-        setattr(account, field, getattr(values, field))
-    account.login_key = login_key(values.login)
-    account.customer = customer
-    set_addresses(account, wanted, values.valid)
-    account.changed_at = now()
-    account.search_text = customer_user_search_text(account, customer)
-    account.sort_key = sort_key(values.last_name, values.first_name)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session, selectinload
 
+from core.accounts.lookups import Lookups, StoredLookups
 from core.accounts.saving import Problems, check_version, clean_texts, store
 from core.accounts.search_text import searchable, sort_key
 from core.audit import Actor
@@ -76,34 +77,64 @@ def save_customer(
     """
     check_version(session, current, version)
     problems = Problems()
-    values = _checked(session, values, current, problems)
+    values = _checked(StoredLookups(session), values, current, problems)
     problems.raise_any()
     before = customer_values(current) if current is not None else None
     customer = current if current is not None else Customer()
     if values == before:
         return customer
+    fill_customer(customer, values)
+    store(session, actor, "customer", customer, customer_label(values), before, values)
+    if before is not None:
+        follow_customer(session, customer, before, values)
+    return customer
+
+
+def check_customer(
+    lookups: Lookups, values: CustomerValues, current: Customer | None
+) -> CustomerValues:
+    """Return what would be stored of a new customer, or of ``current``.
+
+    Raises ``InvalidFields``.
+    """
+    problems = Problems()
+    checked = _checked(lookups, values, current, problems)
+    problems.raise_any()
+    return checked
+
+
+def fill_customer(customer: Customer, values: CustomerValues) -> None:
+    """Put checked values into a customer."""
     for field in _PLAIN_FIELDS:
         setattr(customer, field, getattr(values, field))
-    if before is None or values.domains != before.domains:
-        _set_domains(customer, values.domains)
+    _set_domains(customer, values.domains)
     customer.changed_at = now()
     customer.search_text = searchable(values.number, values.name, values.city, *values.domains)
     customer.sort_key = sort_key(values.name)
-    store(session, actor, "customer", customer, customer_label(values), before, values)
-    if before is not None:
-        _follow(session, customer, before, values)
-    return customer
+
+
+def follow_customer(
+    session: Session, customer: Customer, before: CustomerValues, after: CustomerValues
+) -> None:
+    """Do to the customer's accounts what follows from a change of the customer."""
+    if (before.number, before.name) != (after.number, after.name):
+        _renew_search_texts(session, customer)
+    if before.valid and not after.valid:
+        accounts = select(CustomerUser.id).where(CustomerUser.customer_id == customer.id)
+        session.execute(delete(WebSession).where(WebSession.customer_user_id.in_(accounts)))
 
 
 def customer_numbered(session: Session, number: str) -> Customer:
     """Return the customer with exactly this Kunden#. Raises ``NotFound``."""
-    wanted = exact(number)
-    customer = session.scalars(
-        select(Customer).where(Customer.number == (wanted if wanted.isprintable() else ""))
-    ).one_or_none()
+    customer = StoredLookups(session).customer(exact(number))
     if customer is None:
-        raise NotFound(_('There is no customer with the Kunden# "%(number)s".', number=number))
+        raise no_customer_numbered(number)
     return customer
+
+
+def no_customer_numbered(number: str) -> NotFound:
+    """Return the error that there is no customer with this Kunden#."""
+    return NotFound(_('There is no customer with the Kunden# "%(number)s".', number=number))
 
 
 def customer_label(customer: Customer | CustomerValues) -> str:
@@ -124,7 +155,7 @@ def customer_user_search_text(customer_user: CustomerUser, customer: Customer) -
 
 
 def _checked(
-    session: Session, values: CustomerValues, current: Customer | None, problems: Problems
+    lookups: Lookups, values: CustomerValues, current: Customer | None, problems: Problems
 ) -> CustomerValues:
     number = exact(values.number)
     if not number.isprintable():
@@ -133,7 +164,7 @@ def _checked(
         values, Customer, problems, required=("number", "name"), long=("comment",)
     )
     with problems.gathered():
-        _check_number(session, number, current)
+        _check_number(lookups, number, current)
     with problems.gathered():
         _check_url(cleaned.url)
     domains: list[str] = []
@@ -143,8 +174,8 @@ def _checked(
     return replace(cleaned, number=number, domains=tuple(sorted(set(domains))))
 
 
-def _check_number(session: Session, number: str, current: Customer | None) -> None:
-    holder = session.scalars(select(Customer).where(Customer.number == number)).one_or_none()
+def _check_number(lookups: Lookups, number: str, current: Customer | None) -> None:
+    holder = lookups.customer(number)
     if holder is not None and holder is not current:
         raise Duplicate(
             "number",
@@ -168,17 +199,6 @@ def _checked_domain(domain: str) -> str:
 def _set_domains(customer: Customer, wanted: tuple[str, ...]) -> None:
     kept = {row.domain: row for row in customer.domains if row.domain in wanted}
     customer.domains = [kept.get(domain) or CustomerDomain(domain=domain) for domain in wanted]
-
-
-def _follow(
-    session: Session, customer: Customer, before: CustomerValues, after: CustomerValues
-) -> None:
-    """Do to the customer's accounts what follows from a change of the customer."""
-    if (before.number, before.name) != (after.number, after.name):
-        _renew_search_texts(session, customer)
-    if before.valid and not after.valid:
-        accounts = select(CustomerUser.id).where(CustomerUser.customer_id == customer.id)
-        session.execute(delete(WebSession).where(WebSession.customer_user_id.in_(accounts)))
 
 
 def _renew_search_texts(session: Session, customer: Customer) -> None:

@@ -1,5 +1,6 @@
 """Logins: how they are compared, for customer users and staff alike."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from sqlalchemy import select
@@ -22,15 +23,20 @@ def login_key(login: str) -> str:
     return fold(exact(one_line(login)))
 
 
+def person_with_key(session: Session, accounts: type[Person], key: str) -> Person | None:
+    """Return the account with this key of a login, if any."""
+    return session.scalars(select(accounts).where(accounts.login_key == key)).one_or_none()
+
+
 def check_login(
-    session: Session, accounts: type[Person], login: str, current: Person | None
+    login: str, current: Person | None, holder_of: Callable[[str], Person | None]
 ) -> None:
     """Raise ``Invalid`` for a login that cannot be one, ``Duplicate`` for another account's.
 
-    A customer user and a member of staff may have the same login.
+    ``holder_of`` returns who has a key. A customer user and a member of staff may have the same
+    login.
     """
-    key = _checked_key(login)
-    holder = session.scalars(select(accounts).where(accounts.login_key == key)).one_or_none()
+    holder = holder_of(_checked_key(login))
     if holder is not None and holder is not current:
         raise Duplicate(
             "login",

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from core.accounts.logins import check_login, login_key
+from core.accounts.logins import check_login, login_key, person_with_key
 from core.accounts.saving import Problems, check_version, clean_texts, store
 from core.accounts.sessions import end_sessions
 from core.audit import Actor
@@ -153,7 +153,7 @@ def _checked(
     values = clean_texts(values, Staff, problems, required=("login", "email"))
     if values.login:
         with problems.gathered():
-            check_login(session, Staff, values.login, current)
+            check_login(values.login, current, lambda key: person_with_key(session, Staff, key))
     if values.email:
         with problems.gathered():
             values = replace(values, email=check_new_address(values.email))
