@@ -12,8 +12,10 @@ from core.cli.deliver import NoInput, mail_from_option, rcpt_option
 from core.cli.mailfiles import STDIN, Unusable, check_readable, read_single
 from core.cli.output import json_option, print_json, printable, printable_lines, shown
 from core.config import SmtpSection
+from core.intake.assumed import Assumed
 from core.intake.explain import explain
 from core.intake.incoming import Envelope, Incoming
+from core.intake.simulate import assuming
 from core.mail.authentication.check import check_sender
 from core.mail.authentication.findings import Findings
 from core.mail.authentication.resolver import Resolver
@@ -41,6 +43,11 @@ class _Peer(click.ParamType[IPv4Address | IPv6Address]):
 @mail_from_option
 @rcpt_option
 @click.option("--peer", type=_Peer(), metavar="IP", help="The server that hands it over.")
+@click.option(
+    "--assume",
+    type=click.Choice([word.value for word in Assumed if word is not Assumed.FOUND]),
+    help="What to assume of the sender, instead of asking name servers.",
+)
 @json_option
 @pass_console
 def command(
@@ -49,13 +56,16 @@ def command(
     mail_from: str,
     recipients: tuple[str, ...],
     peer: IPv4Address | IPv6Address | None,
+    assume: str | None,
     as_json: bool,
 ) -> None:
     """Say what would become of the mail in FILE ("-" is standard input), and why.
 
     Nothing is recorded. The mail counts as coming from inside if the peer is one of
     smtp.trusted_relays; mail of another peer is checked as the gateway does it, by what name
-    servers say now.
+    servers say now. --assume tries the same mail with another sender check: signed (by the
+    sender's domain), nothing (found), quarantine or reject (DMARC fails), header (what a relay of
+    ours wrote into it).
     """
     envelope = Envelope(
         mail_from,
@@ -67,7 +77,7 @@ def command(
     )
     smtp = console.config.smtp
     raw = _read(file, smtp.max_message_bytes)
-    findings = _findings(smtp, envelope, raw)
+    findings = _findings(smtp, envelope, raw) if assume is None else None
     with console.database() as database, database.read() as session:
         keys = Keys(console.config.secret_key_file).ring.believed(now().date())
         incoming = Incoming(
@@ -77,6 +87,8 @@ def command(
             authserv_id=smtp.authserv_id,
             findings=findings,
         )
+        if assume is not None:
+            incoming = assuming(incoming, Assumed(assume))
         explanation = explain(session, incoming, keys)
     if as_json:
         print_json(explanation)

@@ -1,5 +1,7 @@
 """``explain``, ``ticket``, ``mail`` and ``permissions``: the shapes that scripts rely on."""
 
+import json
+
 import pytest
 from sqlalchemy import func, select
 
@@ -95,6 +97,27 @@ def test_explain_believes_trusted_relays_only(small_installation: Installation) 
         )
         decisions[peer] = "reject (own-address)" in result.stdout
     assert decisions == {"192.0.2.7": False, "198.51.100.7": True}
+
+
+@pytest.mark.parametrize(
+    ("assumed", "evidence", "decision"),
+    [
+        ("signed", "verified", "open-ticket"),
+        ("nothing", "neutral", "open-ticket"),
+        ("quarantine", "failed", "hold"),
+        ("reject", "failed", "reject"),
+        ("header", "neutral", "open-ticket"),
+    ],
+)
+def test_explain_assumes_what_the_sender_check_finds(
+    small_installation: Installation, assumed: str, evidence: str, decision: str
+) -> None:
+    a_firm(small_installation.database)
+    trial = ("explain", "-", *EXPLAIN, "vertrieb@example.org", "--assume", assumed, "--json")
+    result = small_installation.run(*trial, stdin=a_mail().raw)
+    told = json.loads(result.stdout)
+    assert told["sender"]["evidence"] == evidence
+    assert told["recipients"][0]["decision"] == decision
 
 
 def test_explain_tells_what_it_cannot_read(small_installation: Installation) -> None:
