@@ -4,11 +4,11 @@ Looking changes nothing; what staff then do is in ``core.intake.held``.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session, contains_eager
 
 from core import audit
@@ -34,6 +34,7 @@ from core.words import Evidence, HeldState
 
 MAX_PAGE = 200
 MAX_CANDIDATES = 20
+MAX_COUNTED = 1000  # where a number is shown on every page
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -116,31 +117,55 @@ def held_mails(
     What waits begins with the oldest, what is settled with the newest. ``query`` is a part of
     the sender, the recipient or the subject.
     """
-    organisation = load_organisation(session)
-    conditions = [_workable(session, organisation, staff), Delivery.held == state]
-    if reason:
-        conditions.append(Delivery.reason == reason)
-    if queue_id is not None:
-        conditions.append(Delivery.queue_id == queue_id)
-    if sought := query.strip():
-        texts = (Mail.from_address, Mail.from_display, Mail.subject, Delivery.recipient)
-        conditions.append(or_(*(text.icontains(sought, autoescape=True) for text in texts)))
     page = read_page(
         session,
-        select(Delivery)
-        .join(Mail, Mail.id == Delivery.mail_id)
-        .where(*conditions)
-        .options(contains_eager(Delivery.mail)),
+        _held(session, staff, state, reason, queue_id, query),
         (Delivery.id,),
         descending=state is not HeldState.WAITING,
         cursor=cursor,
         limit=min(limit, MAX_PAGE),
     )
-    rows = tuple(
-        HeldMail(delivery, delivery.mail, _queue_name(organisation, delivery))
-        for delivery in page.items
+    return Page(_rows(session, page.items), page.previous, page.next)
+
+
+def held_around(
+    session: Session,
+    staff: Staff,
+    delivery_id: int,
+    *,
+    state: HeldState = HeldState.WAITING,
+    reason: str = "",
+    queue_id: int | None = None,
+    query: str = "",
+    before: int = 5,
+    after: int = 15,
+) -> Sequence[HeldMail]:
+    """Return the part of such a list that is around one mail, which itself need not be in it."""
+    statement = _held(session, staff, state, reason, queue_id, query)
+    older = statement.where(Delivery.id < delivery_id).order_by(Delivery.id.desc())
+    newer = statement.where(Delivery.id >= delivery_id).order_by(Delivery.id)
+    if state is not HeldState.WAITING:  # the newest is first there
+        before, after = after, before
+    found = [
+        *reversed(session.scalars(older.limit(before)).all()),
+        *session.scalars(newer.limit(after)),
+    ]
+    return _rows(session, found if state is HeldState.WAITING else found[::-1])
+
+
+def held_state(session: Session, staff: Staff) -> HeldCounts:
+    """Return ``held_counts`` for the navigation, on every page: counted up to 1000 only."""
+    waiting = _waiting(session, staff)
+    some = select(Delivery.id).where(waiting).limit(MAX_COUNTED).subquery()
+    oldest = (
+        select(Mail.received_at)
+        .join(Delivery, Delivery.mail_id == Mail.id)
+        .where(waiting)
+        .order_by(Delivery.id)
+        .limit(1)
     )
-    return Page(rows, page.previous, page.next)
+    number = session.scalars(select(func.count()).select_from(some)).one()
+    return HeldCounts(number, session.scalars(oldest).one_or_none() if number else None)
 
 
 def held_counts(session: Session, staff: Staff) -> HeldCounts:
@@ -300,6 +325,39 @@ def _waiting(session: Session, staff: Staff) -> ColumnElement[bool]:
     """Return the condition on deliveries that wait for this member of staff."""
     workable = _workable(session, load_organisation(session), staff)
     return and_(workable, Delivery.held == HeldState.WAITING)
+
+
+def _held(
+    session: Session,
+    staff: Staff,
+    state: HeldState,
+    reason: str,
+    queue_id: int | None,
+    query: str,
+) -> Select[Delivery]:
+    """Select the held mail of a list, without an order."""
+    conditions = [_workable(session, load_organisation(session), staff), Delivery.held == state]
+    if reason:
+        conditions.append(Delivery.reason == reason)
+    if queue_id is not None:
+        conditions.append(Delivery.queue_id == queue_id)
+    if sought := query.strip():
+        texts = (Mail.from_address, Mail.from_display, Mail.subject, Delivery.recipient)
+        conditions.append(or_(*(text.icontains(sought, autoescape=True) for text in texts)))
+    return (
+        select(Delivery)
+        .join(Mail, Mail.id == Delivery.mail_id)
+        .where(*conditions)
+        .options(contains_eager(Delivery.mail))
+    )
+
+
+def _rows(session: Session, deliveries: Iterable[Delivery]) -> tuple[HeldMail, ...]:
+    organisation = load_organisation(session)
+    return tuple(
+        HeldMail(delivery, delivery.mail, _queue_name(organisation, delivery))
+        for delivery in deliveries
+    )
 
 
 def _queue_name(organisation: Organisation, delivery: Delivery) -> str:

@@ -15,6 +15,7 @@ from portal.staff import (
     tickets,
     writing,
 )
+from portal.staff.held import state_of_held
 from portal.staff.outgoing import answer_of, state_of_outbox
 from portal.staff.wording import age, texts_of
 
@@ -33,5 +34,5 @@ AREAS: tuple[Area, ...] = (
     mails.area,
 )
 
-for word in (age, answer_of, state_of_outbox, texts_of):
+for word in (age, answer_of, state_of_held, state_of_outbox, texts_of):
     dashboard.area.add_app_template_global(word)

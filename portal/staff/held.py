@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, g, redirect, render_template, request, url_for
 from markupsafe import Markup
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 from wtforms import BooleanField, HiddenField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
@@ -18,11 +19,14 @@ from core.i18n import lazy_gettext as _l
 from core.intake.held import RightMissing, discard, may_undo, release, release_to_ticket
 from core.intake.held_list import (
     Candidate,
+    HeldCounts,
     Identity,
     body_of,
     file_of,
     headers_of,
+    held_around,
     held_mails,
+    held_state,
     identity_of,
     look_at,
     original_of,
@@ -290,6 +294,20 @@ def frame(delivery_id: int) -> Response:
     return frame_response(html)
 
 
+def state_of_held() -> HeldCounts:
+    """Return how much held mail waits for who asks; asked once for each request.
+
+    It stands in the navigation, so also on the page that says that the database is away.
+    """
+    if "held" not in g:
+        try:
+            g.held = held_state(reading(), member())
+        except SQLAlchemyError:
+            g.held = HeldCounts(0, None)
+    found: HeldCounts = g.held
+    return found
+
+
 def filter_of_request() -> HeldFilter:
     """Return which held mail the address of this page asks for."""
     return HeldFilter(
@@ -431,6 +449,15 @@ def _page(delivery_id: int, form: ReleaseForm, missing: RightMissing | None = No
         identity=identity,
         is_waiting=held.delivery.held is HeldState.WAITING,
         may_refuse=not refusal_problem(session, installation(), held.delivery),
+        list_of=held_around(
+            session,
+            member(),
+            delivery_id,
+            state=wanted.state,
+            reason=wanted.reason,
+            queue_id=wanted.queue_id,
+            query=wanted.query,
+        ),
         missing=missing if the_viewer().is_admin else None,
         query=query,
         settled_by=settled_by.name if settled_by is not None else "",

@@ -118,8 +118,65 @@ def test_the_list_answers_to_keys(served_day: Day, open_page: OpenPage) -> None:
     page.keyboard.press("j")
     page.keyboard.press("j")
     page.keyboard.press("k")
-    page.keyboard.press("Enter")
+    page.keyboard.press("o")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Anfrage: Lieferung")
+    page.keyboard.press("#")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Zurückgehaltene Mail verwerfen?")
+    page.go_back()
+    page.keyboard.press("e")
+    expect(page.get_by_role("radio").first).to_be_focused()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog").get_by_text("ablehnen oder verwerfen")).to_be_visible()
+
+
+def test_rows_are_ticked_by_key_and_all_at_once(served_day: Day, open_page: OpenPage) -> None:
+    page = open_page()
+    sign_in(page, served_day, "jonas")
+    page.goto(served_day.pages.address("/staff/held"))
+    boxes = page.locator('tbody input[type="checkbox"]')
+    count = boxes.count()
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(boxes.nth(0)).to_be_checked()
+    every = page.get_by_label("Alle auf dieser Seite auswählen")
+    every.check()
+    expect(page.locator('tbody input[type="checkbox"]:checked')).to_have_count(count)
+    boxes.nth(1).uncheck()
+    expect(every).not_to_be_checked()
+    assert_accessible(page)
+    page.keyboard.press("#")
+    expect(page.get_by_role("heading", level=1)).to_have_text(
+        "Mehrere zurückgehaltene Mails verwerfen?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "dark", "is_shown"),
+    [((1600, 900), False, True), ((1600, 900), True, True), (DESKTOP, False, False)],
+)
+def test_the_list_is_beside_the_mail_where_there_is_room(
+    served_day: Day,
+    open_page: OpenPage,
+    shoot: Shoot,
+    size: tuple[int, int],
+    dark: bool,
+    is_shown: bool,
+) -> None:
+    page = open_page(size=size, dark=dark)
+    sign_in(page, served_day, "ada")
+    page.goto(served_day.pages.address(served_day.held_url("stranger")))
+    beside = page.get_by_role("navigation", name="Weitere zurückgehaltene Mails")
+    shoot(page, f"held-beside-{'dark' if dark else 'light'}-{size[0]}")
+    assert_no_horizontal_overflow(page)
+    assert_accessible(page)
+    if not is_shown:
+        expect(beside).to_be_hidden()
+        return
+    here = page.get_by_role("heading", level=1).inner_text()
+    expect(beside.locator("[aria-current]")).to_contain_text(here)
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).not_to_have_text(here)
 
 
 @pytest.mark.parametrize(
