@@ -2,9 +2,10 @@
 
 import logging
 import re
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 from sqlalchemy import select, update
 
 from core.intake.number_claims import ask_contacts, posting_of
@@ -91,6 +92,7 @@ def test_a_no_is_told_to_staff(pages: RunningPortal) -> None:
     page = pages.client("jonas").get(f"/staff/held/{delivery.id}").get_data(as_text=True)
     assert "Absender nicht zum Kunden gehört" in page
     assert "kennt den Absender nicht" in page
+    assert "noch keine Antwort" not in page  # Anna need not answer any more
 
 
 def test_staff_see_who_was_asked_and_who_said_yes(pages: RunningPortal) -> None:
@@ -146,13 +148,34 @@ def test_the_secret_is_not_in_the_log(
     assert path.rpartition("/")[2] not in caplog.text
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE])
-def test_in_a_browser(portal: RunningPortal, open_page: OpenPage, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("look", "size", "dark", "locale", "yes"),
+    [
+        ("wide-light", DESKTOP, False, "de-DE", "Ja, das gehört zu uns"),
+        ("phone-dark-en", PHONE, True, "en-GB", "Yes, this belongs to us"),
+    ],
+)
+def test_in_a_browser(
+    portal: RunningPortal,
+    open_page: OpenPage,
+    shoot: Callable[[Page, str], None],
+    look: str,
+    size: tuple[int, int],
+    dark: bool,
+    locale: str,
+    yes: str,
+) -> None:
     path = link(portal)
-    page = open_page(size=size)
+    page = open_page(size=size, dark=dark, locale=locale)
+
+    def look_at(name: str) -> None:
+        shoot(page, f"claim-{name}-{look}")
+        assert_accessible(page)
+        assert_no_horizontal_overflow(page)
+
     page.goto(portal.address(path))
-    assert_accessible(page)
-    assert_no_horizontal_overflow(page)
-    page.get_by_role("button", name="Ja, das gehört zu uns").click()
-    expect(page.get_by_role("status")).to_contain_text("Ticket")
-    assert_accessible(page)
+    look_at("asked")
+    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name=yes).click()
+    expect(page.get_by_role("status")).to_contain_text("icket")
+    look_at("confirmed")
