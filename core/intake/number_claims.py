@@ -67,8 +67,8 @@ from core.words import DecisionKind, Evidence, HeldState, OutgoingKind, Outgoing
 
 REASON = "number-from-unknown-address"
 LIFE = timedelta(days=7)
-MAX_CONTACTS = 3  # asked about one mail, so also mails a day to one of them
-CLAIMS_A_DAY = 3  # mails that contacts of one customer are asked about
+MAX_CONTACTS = 3  # asked about one mail
+CLAIMS_A_DAY = 3  # mails that contacts of one customer are asked about, and questions to an address
 SENDER_CLAIMS_A_DAY = 3  # mails of one sender that anybody is asked about
 CLAIMS_AN_HOUR = 30  # mails that anybody at all is asked about
 MAX_AT_ONCE = 50  # held mails in one transaction, which makes intake wait
@@ -344,13 +344,27 @@ def _contacts(
         .limit(_LOOKED_AT)
     ).all()
     access = access_of(session, organisation, [subject_of(account) for account in accounts])
-    lost = bouncing(session, [account.addresses[0].address_key for account in accounts])
+    keys = [account.addresses[0].address_key for account in accounts]
+    unasked = {*bouncing(session, keys), *_asked_often(session, keys)}
     found: dict[str, CustomerUser] = {}  # one of those who share an address
-    for account in accounts:
-        key = account.addresses[0].address_key
-        if access[subject_of(account)].may_write(delivery.queue_id or 0) and key not in lost:
+    for account, key in zip(accounts, keys, strict=True):
+        if access[subject_of(account)].may_write(delivery.queue_id or 0) and key not in unasked:
             found.setdefault(key, account)
     return list(found.values())[:MAX_CONTACTS]
+
+
+def _asked_often(session: Session, keys: Sequence[str]) -> Sequence[str]:
+    """Return the addresses that were asked enough today, for whichever customers."""
+    return session.scalars(
+        select(OutgoingMail.recipient_key)
+        .where(
+            OutgoingMail.recipient_key.in_(keys),
+            OutgoingMail.created_at > now() - DAY,
+            OutgoingMail.kind == OutgoingKind.NUMBER_CLAIM,
+        )
+        .group_by(OutgoingMail.recipient_key)
+        .having(func.count() >= CLAIMS_A_DAY)
+    ).all()
 
 
 def _claim(settings: Settings, delivery: Delivery) -> NumberClaim:

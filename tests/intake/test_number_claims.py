@@ -52,6 +52,7 @@ from core.words import (
     Permission,
     Validity,
 )
+from tests.accounts.people import at_the_same_time
 from tests.intake.mails import a_mail
 from tests.outgoing.automatic import Office, an_office, text_of
 
@@ -439,3 +440,51 @@ def test_one_sender_may_ask_about_few_customers(sqlite_office: Office) -> None:
     for number in numbers:
         claim(sqlite_office, number=number)
     assert len(ask(sqlite_office)) == SENDER_CLAIMS_A_DAY
+
+
+def test_one_address_of_several_customers_is_asked_little(sqlite_office: Office) -> None:
+    """As that of a bookkeeper who works for many firms."""
+    office = sqlite_office
+    numbers = [f"M-{each}" for each in range(5)]
+    add_customers(office, numbers, 1)
+    with office.database.write() as session:
+        for row in session.scalars(select(CustomerUserAddress)):
+            if row.address.startswith("m-"):
+                row.address = row.address_key = "buero@steuer.example"
+                row.shared, row.exclusive = True, False
+    for each, number in enumerate(numbers):
+        claim(office, f"s{each}@fremd.example", number=number)
+    assert [mail.recipient for mail in ask(office)] == ["buero@steuer.example"] * CLAIMS_A_DAY
+
+
+def test_several_workers_ask_once(office: Office) -> None:
+    claim(office)
+
+    def work() -> None:
+        with office.database.write() as session:
+            ask_contacts(session)
+
+    at_the_same_time(*[work] * 4)
+    assert len(ask(office)) == 2
+
+
+def test_of_several_answers_at_once_one_counts(office: Office) -> None:
+    anna, bert = asked(office)
+    answers: list[object] = []
+
+    def yes(token: str) -> Callable[[], None]:
+        def answer() -> None:
+            with office.database.write() as session:
+                answers.append(confirm(session, token, remember=True, peer=PEER))
+
+        return answer
+
+    def no() -> None:
+        with office.database.write() as session:
+            answers.append(deny(session, bert, peer=PEER))
+
+    at_the_same_time(yes(anna), yes(bert), yes(anna), no)
+    assert sum(answer is not None for answer in answers) == 1
+    with office.database.read() as session:
+        tickets = session.scalars(select(func.count(Ticket.id))).one()
+        assert tickets == (the_delivery(office).held is HeldState.RELEASED)
