@@ -20,6 +20,7 @@ from core.intake.number_claims import (
     CLAIMS_AN_HOUR,
     CONFIRMED,
     DENIED,
+    MAX_AT_ONCE,
     MAX_CONTACTS,
     SENDER_CLAIMS_A_DAY,
     ask_contacts,
@@ -169,6 +170,7 @@ def test_a_yes_files_the_mail_for_who_says_it(office: Office) -> None:
             assert confirm(session, used, remember=True, peer=PEER) is None
             assert deny(session, used, peer=PEER) is None
         assert len(session.scalars(select(Ticket)).all()) == 1
+        assert set(session.scalars(select(NumberClaim.token_hash))) == {None}
 
 
 def test_a_no_leaves_it_to_staff(office: Office) -> None:
@@ -300,10 +302,11 @@ def test_links_that_open_nothing(sqlite_office: Office, breaks: Breaks) -> None:
 def test_who_went_to_another_customer_cannot_answer(sqlite_office: Office) -> None:
     anna, _bert = asked(sqlite_office)
     with sqlite_office.database.write() as session:
+        other = session.get_one(Customer, sqlite_office.firm.customers["K-2000"])
+        group = sqlite_office.firm.groups["vertrieb"]
+        other.permissions = [CustomerGroup(group_id=group, permission=Permission.RW)]
         session.execute(
-            update(CustomerUser)
-            .where(CustomerUser.login == "anna")
-            .values(customer_id=sqlite_office.firm.customers["K-2000"])
+            update(CustomerUser).where(CustomerUser.login == "anna").values(customer_id=other.id)
         )
     with sqlite_office.database.read() as session:
         assert question_of(session, anna) is None
@@ -457,15 +460,21 @@ def test_one_address_of_several_customers_is_asked_little(sqlite_office: Office)
     assert [mail.recipient for mail in ask(office)] == ["buero@steuer.example"] * CLAIMS_A_DAY
 
 
-def test_several_workers_ask_once(office: Office) -> None:
-    claim(office)
+def test_several_workers_ask_no_more_than_one(office: Office) -> None:
+    mails = [
+        a_mail("Kunden#: K-1000\r\n", sender=f"s{each}@fremd.example", message_id=f"<{each}@x>")
+        for each in range(MAX_AT_ONCE * 3)
+    ]
+    with office.database.write() as session:
+        take_in(session, mails)
+        session.execute(update(Mail).values(evidence=Evidence.VERIFIED))
 
     def work() -> None:
         with office.database.write() as session:
             ask_contacts(session)
 
     at_the_same_time(*[work] * 4)
-    assert len(ask(office)) == 2
+    assert len(ask(office)) == CLAIMS_A_DAY * 2  # Anna and Bert
 
 
 def test_of_several_answers_at_once_one_counts(office: Office) -> None:
