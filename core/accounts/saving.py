@@ -126,11 +126,11 @@ def store(
 ) -> None:
     """Store a new or changed row with its audit event: ``before`` None says that it is new."""
     session.add(row)
-    _flush(session)  # the audit event needs the id
+    flush(session)  # the audit event needs the id
     record_saved(session, actor, kind, row.id, name, before, after)
 
 
-def _flush(session: Session) -> None:
+def flush(session: Session) -> None:
     """Send changes to the database; raise ``Stale`` where somebody else was faster.
 
     The checks before have found nothing, so a duplicate here was saved at the same moment.

@@ -18,6 +18,7 @@ MODULES: Mapping[str, str] = {
     "ticket": "core.cli.tickets",
     "mail": "core.cli.mails",
     "permissions": "core.cli.permissions",
+    "customers": "core.cli.customers",
     "check": "core.cli.check",
     "keys": "core.cli.keys",
 }
