@@ -3,13 +3,21 @@
 from datetime import timedelta
 
 import pytest
+from playwright.sync_api import expect
 
 from core.intake.policy_change import last_policy_change
 from core.models import AuditEvent, now
 from core.settings import load_settings
 from core.words import ActorKind, SenderPolicy
 from tests.portal.admin.browsing import Admin
-from tests.support.portal import RunningPortal
+from tests.support.browser import (
+    DESKTOP,
+    PHONE,
+    OpenPage,
+    assert_accessible,
+    assert_no_horizontal_overflow,
+)
+from tests.support.portal import RunningPortal, SignIn
 
 PATH = "/admin/settings"
 STRANGER = (
@@ -101,3 +109,27 @@ def test_the_list_of_what_was_decided_differently(ada: Admin) -> None:
     assert "Angebot" in page
     assert "Frage" not in page
     assert "would all be decided as they are now" in ada.get(f"{PATH}/effect?before=x&after=")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_it_reads_well_in_a_browser(
+    portal: RunningPortal, open_page: OpenPage, sign_in: SignIn, size: tuple[int, int]
+) -> None:
+    for raw, sender in ((STRANGER, "who@else.example"), (ANNA, "anna@muster.example")):
+        portal.add_mail(raw, sender, "vertrieb@example.org")
+    page = open_page(size=size, dark=size == PHONE)
+    sign_in(page, "ada")
+    page.goto(portal.address(PATH))
+    page.check("[name=sender_policy][value=strict]")
+    page.click("button[name=trial]")
+    expect(page.get_by_text("Von den letzten 2 Mails würde 1 anders entschieden:")).to_be_visible()
+    assert page.is_checked("[name=sender_policy][value=strict]")
+    assert_accessible(page)
+    assert_no_horizontal_overflow(page)
+    page.click("form.sections button.btn-primary")
+    page.goto(portal.address("/staff/"))
+    expect(page.get_by_text("hat das Vertrauen in Absender geändert")).to_be_visible()
+    page.click("text=Für die neuesten Mails anzeigen, welche")
+    expect(page.get_by_text("Angebot")).to_be_visible()
+    assert_accessible(page)
+    assert_no_horizontal_overflow(page)
