@@ -4,7 +4,7 @@ It is small (tens of rows) and asked for by every mail, so each process keeps th
 never stale: the transaction that uses it first compares the version that triggers renew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 
@@ -108,6 +108,11 @@ def always_groups(settings: Settings, groups: Mapping[int, str]) -> frozenset[in
     return frozenset(group_id for group_id, name in groups.items() if name in names)
 
 
+def domains_of(address_keys: Iterable[str]) -> frozenset[str]:
+    """Return the domains of the addresses of queues: those are ours."""
+    return frozenset(key.rpartition("@")[2] for key in address_keys)
+
+
 def _load(session: Session, version: int) -> Organisation:
     settings = load_settings(session)
     groups = {group.id: group for group in session.scalars(select(Group))}
@@ -146,5 +151,5 @@ def _load(session: Session, version: int) -> Organisation:
         queue_by_address=by_address,
         groups=valid_groups,
         always_groups=always_groups(settings, valid_groups),
-        own_domains=frozenset(key.rpartition("@")[2] for key in by_address),
+        own_domains=domains_of(by_address),
     )

@@ -4,13 +4,14 @@ Nothing is recorded. What an edit of settings or rules would change is seen by d
 mails under both organisations; whatever else has changed since then is the same on both sides.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from core.accounts.queues import QueueValues
 from core.errors import NotFound
 from core.i18n import gettext as _
 from core.intake.decision import AppendArticle, Decision, OpenTicket, Step
@@ -19,11 +20,12 @@ from core.intake.gather import gather
 from core.intake.incoming import Envelope, Incoming
 from core.intake.prepare import Prepared, prepare
 from core.intake.rules import decide
+from core.mail.addresses import address_key
 from core.mail.authentication.findings import Findings
 from core.models import Mail, ticket_number
-from core.organisation import Organisation, always_groups
+from core.organisation import Organisation, always_groups, domains_of
 from core.settings import Settings
-from core.words import DecisionKind, Flag, Protocol
+from core.words import DecisionKind, Flag, ForbiddenRule, Protocol
 
 LAST = 100  # mails that are tried
 LOOKED_AT = 10  # times as many are looked at to find them
@@ -107,6 +109,44 @@ def with_settings(organisation: Organisation, settings: Settings) -> Organisatio
         settings=settings,
         always_groups=always_groups(settings, organisation.groups),
     )
+
+
+def with_queue(organisation: Organisation, queue_id: int, values: QueueValues) -> Organisation:
+    """Return the organisation with a queue as it would be, without storing it.
+
+    An address of another queue stays there; without a valid group the queue is not valid.
+    """
+    group_id = _id_of(values.group, organisation.groups)
+    names = {queue.id: queue.name for queue in organisation.queues.values()}
+    falls_back = values.forbidden is ForbiddenRule.FALLBACK
+    now = organisation.queues[queue_id]
+    queue = replace(
+        now,
+        name=values.name,
+        group_id=now.group_id if group_id is None else group_id,
+        group_name=values.group,
+        follow_up=values.follow_up,
+        forbidden=values.forbidden,
+        fallback_queue_id=_id_of(values.fallback_queue, names) if falls_back else None,
+        strangers=values.strangers,
+        evidence=values.evidence,
+        valid=values.valid and group_id is not None,
+    )
+    mine = {key: queue for address in values.addresses if (key := address_key(address))}
+    others = {
+        key: each for key, each in organisation.queue_by_address.items() if each.id != queue_id
+    }
+    by_address = {**mine, **others}
+    return replace(
+        organisation,
+        queues={**organisation.queues, queue_id: queue},
+        queue_by_address=by_address,
+        own_domains=domains_of(by_address),
+    )
+
+
+def _id_of(name: str, names: Mapping[int, str]) -> int | None:
+    return next((row_id for row_id, known in names.items() if known == name), None)
 
 
 def compare(

@@ -13,11 +13,13 @@ from core.accounts.reach import queue_reach, queue_reaches
 from core.i18n import current_language
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
+from core.intake.again import Comparison, with_queue
 from core.labels import label
 from core.models import Group, Queue
 from core.organisation import load_organisation
 from core.outgoing.placeholders import PLACEHOLDERS
 from core.words import EvidenceDemand, FollowUp, ForbiddenRule, StrangersRule
+from portal.admin.comparing import compared, is_trial
 from portal.admin.confirming import ask_first
 from portal.admin.forms import EditForm, LinesField, Starred, ValidField, long_text, text
 from portal.admin.links import tickets_url
@@ -109,7 +111,7 @@ def new() -> Response:
         done = form.attempt(_create, form)
         if done is not None:
             return done
-    return form.answer("admin/queue.html", queue=None, **_texts(form))
+    return form.answer("admin/queue.html", comparison=None, queue=None, **_texts(form))
 
 
 @area.route("/<int:object_id>", methods=["GET", "POST"])
@@ -120,7 +122,7 @@ def edit(object_id: int) -> Response:
     form.offer(reading(), queue)
     if not form.is_submitted():
         form.read_now(reading(), KIND, queue)
-    elif form.validate() and PREVIEW not in request.form:
+    elif form.validate() and PREVIEW not in request.form and not is_trial():
         done = form.attempt(_change, form, object_id)
         if done is not None:
             return done
@@ -128,6 +130,7 @@ def edit(object_id: int) -> Response:
             form.show_others(KIND, Queue, object_id, queue_values, form.values())
     return form.answer(
         "admin/queue.html",
+        comparison=_comparison(form, object_id),
         queue=stored(reading(), Queue, object_id),
         reach=queue_reach(reading(), organisation(), object_id),
         tickets_url=tickets_url("queue", object_id),
@@ -150,6 +153,13 @@ def _texts(form: QueueForm) -> dict[str, object]:
             form.signature.data or "", [current_language()], PLACEHOLDERS, form.name.data or ""
         ),
     }
+
+
+def _comparison(form: QueueForm, object_id: int) -> Comparison | None:
+    """Return what the queue as typed would change for the last mails, where that was asked."""
+    if not is_trial() or form.has_errors:
+        return None
+    return compared(with_queue(organisation(), object_id, form.values()))
 
 
 def _create(form: QueueForm) -> Response:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from annotated_types import Le
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 from wtforms import (
     BooleanField,
@@ -29,13 +29,14 @@ from core.accounts.matrix import all_groups
 from core.errors import Invalid, InvalidFields
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
-from core.intake.again import Comparison, compare, with_settings
+from core.intake.again import Comparison, with_settings
 from core.intake.policy_change import as_noted, compare_policies
 from core.labels import label
 from core.organisation import load_organisation
 from core.outgoing.installation import sender_of
 from core.settings import Settings, change_settings, checked, load_settings
 from core.words import SenderPolicy
+from portal.admin.comparing import compared, is_trial
 from portal.admin.confirming import ask_first
 from portal.admin.fixed import fixed_values
 from portal.admin.forms import EditForm, LinesField, Starred, text
@@ -156,7 +157,7 @@ def show() -> Response:
     comparison = None
     if not form.is_submitted():
         form.read_settings(settings, newest_event(session, KIND, None))
-    elif form.validate() and "trial" in request.form:
+    elif form.validate() and is_trial():
         comparison = _try_out(form)
     elif form.validate():
         done = form.attempt(_change, form)
@@ -204,7 +205,7 @@ def _try_out(form: SettingsForm) -> Comparison | None:
         for error in several.errors:
             form.add_error(error)
         return None
-    return compare(reading(), organisation(), edited, believed_keys())
+    return compared(edited)
 
 
 def _change(form: SettingsForm) -> Response:

@@ -1,21 +1,30 @@
 """The last mails decided again under an edit: what would be different, and what is not tried."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
+from core.accounts.queues import QueueValues
 from core.db import Database
 from core.intake import again
-from core.intake.again import Comparison, compare, with_settings
+from core.intake.again import Comparison, compare, with_queue, with_settings
 from core.intake.incoming import Incoming
 from core.intake.pipeline import take_in
 from core.intake.submission import new_ticket
 from core.mail.authentication.findings import Dmarc, DmarcPolicy, Findings, Source
 from core.models import CustomerUser, Mail, Setting
 from core.organisation import Organisation, load_organisation
-from core.words import DecisionKind, Flag, SenderPolicy
+from core.words import (
+    DecisionKind,
+    EvidenceDemand,
+    Flag,
+    ForbiddenRule,
+    SenderPolicy,
+    StrangersRule,
+)
 from tests.intake.firm import Firm, a_firm
 from tests.intake.mails import a_mail
 
@@ -99,6 +108,54 @@ def test_group_support_changes_what_may_be_written_to(database: Database) -> Non
         (difference,) = each.differences
         assert difference.before.reason == "queue-forbidden"
         assert difference.after.reason == "allowed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "kind"),
+    [
+        ({"strangers": StrangersRule.ACCEPT}, "stranger", DecisionKind.OPEN_TICKET),
+        ({"evidence": EvidenceDemand.VERIFIED, "strangers": StrangersRule.ACCEPT},
+         "sender-not-verified", DecisionKind.HOLD),
+        ({"valid": False}, "unknown-recipient", DecisionKind.REJECT),
+        ({"group": "none of ours"}, "unknown-recipient", DecisionKind.REJECT),
+        ({"addresses": ("neu@example.org",)}, "unknown-recipient", DecisionKind.REJECT),
+        ({"addresses": ("technik@example.org",)}, "unknown-recipient", DecisionKind.REJECT),
+    ],
+)  # fmt: skip
+def test_a_queue_as_it_would_be(
+    sqlite_database: Database, changes: dict[str, Any], reason: str, kind: DecisionKind
+) -> None:
+    firm = a_firm(sqlite_database)
+    taken(
+        sqlite_database, a_stranger(), a_mail(sender="who@else.example", to="technik@example.org")
+    )
+    values = QueueValues(name="Vertrieb", group="vertrieb", addresses=("vertrieb@example.org",))
+    with sqlite_database.read() as session:
+        now = load_organisation(session)
+        edited = with_queue(now, firm.queues["Vertrieb"], replace(values, **changes))
+        same = with_queue(now, firm.queues["Vertrieb"], values)
+        (difference,) = compare(session, now, edited, ()).differences
+        assert compare(session, now, same, ()).differences == ()
+    assert difference.recipient == "vertrieb@example.org"  # that of the other queue stays there
+    assert (difference.after.reason, difference.after.kind) == (reason, kind)
+
+
+def test_another_group_and_another_queue_to_fall_back_to(sqlite_database: Database) -> None:
+    firm = a_firm(sqlite_database)
+    taken(sqlite_database, a_mail(to="rechnung@example.org"))
+    values = QueueValues(name="Rechnung", group="vertrieb", addresses=("rechnung@example.org",))
+    falls = replace(
+        values, group="rechnung", forbidden=ForbiddenRule.FALLBACK, fallback_queue="Technik"
+    )
+    with sqlite_database.read() as session:
+        now = load_organisation(session)
+        for edit, reason, queue in (
+            (values, "allowed", "Rechnung"),
+            (falls, "fallback", "Technik"),
+        ):
+            edited = with_queue(now, firm.queues["Rechnung"], edit)
+            (difference,) = compare(session, now, edited, ()).differences
+            assert (difference.after.reason, difference.after.queue) == (reason, queue)
 
 
 def test_what_cannot_be_tried_is_counted(

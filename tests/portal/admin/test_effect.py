@@ -4,11 +4,12 @@ from datetime import timedelta
 
 import pytest
 from playwright.sync_api import expect
+from sqlalchemy import select
 
 from core.intake.policy_change import last_policy_change
-from core.models import AuditEvent, now
+from core.models import AuditEvent, Queue, now
 from core.settings import load_settings
-from core.words import ActorKind, SenderPolicy
+from core.words import ActorKind, SenderPolicy, StrangersRule
 from tests.portal.admin.browsing import Admin
 from tests.support.browser import (
     DESKTOP,
@@ -109,6 +110,22 @@ def test_the_list_of_what_was_decided_differently(ada: Admin) -> None:
     assert "Angebot" in page
     assert "Frage" not in page
     assert "would all be decided as they are now" in ada.get(f"{PATH}/effect?before=x&after=")
+
+
+@pytest.mark.usefixtures("mails")
+def test_a_queue_is_tried_before_it_is_saved(pages: RunningPortal, ada: Admin) -> None:
+    with pages.database.read() as session:
+        queue_id = session.scalars(select(Queue.id).where(Queue.name == "Vertrieb")).one()
+    path = f"/admin/queues/{queue_id}"
+    answer = ada.fill(path, strangers="accept", purpose="Noch nicht", trial="1")
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == 200
+    assert "1 of the last 2 mails would be decided differently:" in page
+    assert "Angebot" in page
+    assert 'value="Noch nicht"' in page
+    with pages.database.read() as session:
+        assert session.get_one(Queue, queue_id).strangers is StrangersRule.HOLD
+    assert "What would change?" not in ada.get("/admin/queues/new")
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
