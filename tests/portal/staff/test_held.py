@@ -62,7 +62,7 @@ def test_the_navigation_says_how_much_waits_and_since_when(
 ) -> None:
     text = page(day.client(login), "/staff/tickets")
     entry = text.partition('href="/staff/held"')[2].partition("</a>")[0]
-    assert (f'nav-count">{count}<' in entry) is bool(count)
+    assert (f'nav-count nav-count-warn">{count}<' in entry) is bool(count)
     assert ("oldest" in entry) is bool(count)
 
 
