@@ -52,12 +52,17 @@ def answer(token: str) -> Response:
 
 
 def _yes(token: str) -> Response:
-    done = confirm(writing(), token, remember=AnswerForm().remember.data, peer=peer())
+    is_wanted = AnswerForm().remember.data
+    done = confirm(writing(), token, remember=is_wanted, peer=peer())
     if done is None:
         return _gone()
     assert done.receipt.ticket_id is not None  # a confirmed mail is filed
     number = ticket_number(done.receipt.ticket_id)
-    return make_response(render_template("portal/claim_confirmed.html", done=done, number=number))
+    return make_response(
+        render_template(
+            "portal/claim_confirmed.html", done=done, is_wanted=is_wanted, number=number
+        )
+    )
 
 
 def _no(token: str) -> Response:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
+from core.accounts.addresses import MAX_ADDRESSES
 from core.intake.number_claims import ask_contacts, posting_of
-from core.models import CustomerUser, Delivery, Mail, OutgoingMail, Ticket
+from core.models import CustomerUser, CustomerUserAddress, Delivery, Mail, OutgoingMail, Ticket
 from core.words import Evidence, HeldState, OutgoingKind
 from portal.installation import installation
 from tests.support.browser import (
@@ -81,6 +82,27 @@ def test_without_the_tick_nothing_is_remembered(pages: RunningPortal) -> None:
     with pages.database.read() as session:
         anna = session.scalars(select(CustomerUser).where(CustomerUser.login == "anna")).one()
         assert [row.address for row in anna.addresses] == ["anna@muster.example"]
+
+
+def test_an_address_that_the_account_cannot_have(pages: RunningPortal) -> None:
+    path = link(pages)
+    with pages.database.write() as session:
+        anna = session.scalars(select(CustomerUser).where(CustomerUser.login == "anna")).one()
+        anna.addresses.extend(
+            CustomerUserAddress(
+                address=f"a{each}@muster.example",
+                address_key=f"a{each}@muster.example",
+                exclusive=True,
+                position=each,
+            )
+            for each in range(1, MAX_ADDRESSES)
+        )
+    client = pages.client()
+    assert 'name="remember"' not in client.get(path).get_data(as_text=True)
+    answer = post(client, path, {"answer": "yes", "remember": "y"}).get_data(as_text=True)
+    assert "kann die Adresse" in answer
+    with pages.database.read() as session:
+        assert session.scalars(select(func.count(Ticket.id))).one() == 1
 
 
 def test_a_no_is_told_to_staff(pages: RunningPortal) -> None:
