@@ -5,6 +5,7 @@ from portal.admin import (
     auto_responses,
     customer_users,
     customers,
+    exchange,
     groups,
     permissions,
     queues,
@@ -18,6 +19,7 @@ from portal.areas import Area
 AREAS: tuple[Area, ...] = (
     customer_users.area,
     customers.area,
+    exchange.area,
     groups.area,
     permissions.area,
     queues.area,

@@ -38,7 +38,8 @@ def test_a_file_of_excel_is_imported_and_undone(filled: Installation) -> None:
     assert tried.exit_code == 0, tried.output
     assert tried.stdout.splitlines() == [
         'line 3: changed "K-1": name Muster GmbH -> Müller & Söhne; '
-        "street (none) -> Lange Straße 1; postcode (none) -> 01067; city Köln -> Dresden; valid true -> false",
+        "street (none) -> Lange Straße 1; postcode (none) -> 01067; city Köln -> Dresden; "
+        "valid true -> false",
         'line 4: new "K-7"',
         "1 new, 1 changed, 0 unchanged.",
         "Dry run: nothing was changed.",
