@@ -23,11 +23,12 @@ from core.intake.incoming import Envelope, Incoming
 from core.intake.mail_log import ShownStep, shown_steps
 from core.intake.rows import trace
 from core.intake.simulate import SimulatedRecipient, Simulation, assuming, simulate
-from core.intake.trial_mail import TrialMail
+from core.intake.trial_mail import TrialMail, fitting_values
 from core.intake.ways import Target, TargetKind
 from core.labels import label
 from core.mail.text import one_line
-from core.models import CustomerUser, Delivery, Mail, now
+from core.models import CustomerUser, Delivery, Mail, RoutingRule, now
+from core.routing.rule import Conditions, Field, conditions_from_json
 from core.words import Protocol
 from portal.admin.fixed import CONFIG
 from portal.admin.forms import long_text, text
@@ -58,6 +59,17 @@ class SimulatorForm(Form):
     file = FileField(_l("Or a mail as a file (.eml)"))
     assumed = SelectField(_l("What the checks of the sender find"), default=Assumed.NOTHING.value)
     text = long_text(_l("Text"))
+
+
+_FIELDS: Mapping[Field, str] = {
+    Field.SUBJECT: "subject",
+    Field.TEXT: "text",
+    Field.FROM: "from_",
+    Field.MAIL_FROM: "mail_from",
+    Field.RECIPIENT: "recipient",
+    Field.CUSTOMER_NUMBER: "number",
+    Field.PEER: "peer",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +151,20 @@ def _prefill(form: SimulatorForm, session: Session, mail: Mail | None) -> None:
         return
     if (queue := organisation().queues.get(id_of_request("queue") or 0)) is not None:
         put(form.recipient, queue.address)
+    rule = session.get(RoutingRule, id_of_request("rule") or 0)
+    if rule is not None:
+        _prefill_for(form, conditions_from_json(rule.conditions))
     account = session.get(CustomerUser, id_of_request("customer_user") or 0)
     if account is not None:
         put(form.from_, account.email)
+
+
+def _prefill_for(form: SimulatorForm, conditions: Conditions) -> None:
+    """Fill in a mail that fits a rule, as far as its conditions name values."""
+    values = fitting_values(conditions)
+    for field, name in _FIELDS.items():
+        if field in values:
+            put(form[name], values[field])
 
 
 def _simulate(session: Session, form: SimulatorForm, mail: Mail | None) -> Simulation:

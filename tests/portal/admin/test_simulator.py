@@ -6,7 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import func, select
 
-from core.models import Delivery, Mail, OutgoingMail, Ticket
+from core.models import Delivery, Mail, OutgoingMail, RoutingRule, Ticket
+from core.routing.rule import Conditions, Field, Group, Operator, conditions_to_json
+from core.routing.rule import Test as Compared
 from portal.admin import simulator
 from tests.portal.admin.browsing import Admin
 from tests.support.browser import (
@@ -171,6 +173,21 @@ def test_it_opens_prefilled(pages: RunningPortal, ada: Admin) -> None:
     assert ada.form(f"{PATH}?queue=999&customer_user=x").value("recipient") == ""
     assert f"{PATH}?queue=1" in ada.get("/admin/queues/1")
     assert f"{PATH}?customer_user=1" in ada.get("/admin/customer-users/1")
+
+
+def test_it_opens_with_a_mail_that_fits_a_rule(pages: RunningPortal, ada: Admin) -> None:
+    subject = Compared(Field.SUBJECT, Operator.CONTAINS, "Rechnung")
+    sender = Compared(Field.FROM, Operator.WITHIN, "muster.example")
+    conditions = conditions_to_json(Conditions((Group((subject, sender)),)))
+    with pages.database.write() as session:
+        rule = RoutingRule(position=1, name="Rechnungen", conditions=conditions, actions={})
+        session.add(rule)
+        session.flush()  # its id is part of the address
+        path = f"{PATH}?rule={rule.id}"
+    form = ada.form(path)
+    assert form.value("subject") == "Rechnung"
+    assert form.value("from_") == "somebody@muster.example"
+    assert ada.form(f"{PATH}?rule=999").value("subject") == ""
 
 
 def test_only_admins_try_mails(pages: RunningPortal) -> None:
