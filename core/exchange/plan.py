@@ -6,7 +6,7 @@ has them. Nothing is read or written here; ``Keeping`` is where bringing about c
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
@@ -70,15 +70,17 @@ class Row:
 
     @property
     def fields(self) -> Mapping[str, tuple[Any, Any]]:
-        """The old and new value of what differs; of something new, all that it has."""
+        """The old and new value of what differs; of something new, what is not so by default."""
         after = self.after.as_dict()
         if self.before is None:
-            return {name: (None, value) for name, value in after.items() if value not in _NOTHING}
+            usual = {field.name: field.default for field in fields(self.after.values)}
+            return {
+                name: (None, value)
+                for name, value in after.items()
+                if value != usual.get(name, MISSING) and value not in ((), {})
+            }
         old, new = audit.differences(self.before.as_dict(), after)
         return {name: (old[name], new[name]) for name in new}
-
-
-_NOTHING: tuple[object, ...] = (None, "", (), {}, False)
 
 
 @dataclass(frozen=True, slots=True)

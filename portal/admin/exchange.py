@@ -21,7 +21,9 @@ from core.exchange.plan import Action, Plan, Row, undo_states
 from core.exchange.reading import FileRefused, Sheet, read_sheet
 from core.exchange.writing import export, write_sheet
 from core.i18n import gettext as _
+from core.labels import label
 from core.models import now
+from core.words import Validity
 from portal.areas import Area, Audience
 from portal.database import database, finish_writing, reading, writing
 from portal.headers import FILE_POLICY
@@ -258,7 +260,15 @@ def _shown_fields(kind: Kind, row: Row) -> Sequence[tuple[object, ...]]:
 
 
 def _cell(kind: Kind, name: str, value: object) -> str:
-    return "" if value is None else kind.column(name).cell(value)
+    """Return a value in words of the page: the file's own are those of no language."""
+    if value is None:
+        return ""
+    if isinstance(value, Validity):
+        return label(value)
+    if isinstance(value, bool):
+        words = (_("valid"), _("invalid")) if name == "valid" else (_("yes"), _("no"))
+        return words[0] if value else words[1]
+    return kind.column(name).cell(value)
 
 
 def _in_pieces(rows: Iterator[bytes]) -> Iterator[bytes]:

@@ -55,7 +55,7 @@ def test_an_import_from_the_file_to_the_undo_file(pages: RunningPortal, ada: Adm
     before = stored(pages)
     columns = upload(ada, USERS, CRM)
     page = columns.get_data(as_text=True)
-    assert "CP1252" in page
+    assert "Windows-1252" in page
     assert "separated by ;" in page
     shown = form_of(columns)
     assert [shown.value(f"column.{n}") for n in range(5)] == [
