@@ -12,6 +12,7 @@ from core.i18n import N_, gettext
 from core.intake.assumed import Assumed
 from core.intake.identify import MatchKind
 from core.mail.authentication.findings import Result
+from core.routing.rule import Ending, Field, Join, Operator
 from core.words import (
     Author,
     AutoResponse,
@@ -29,6 +30,7 @@ from core.words import (
     Priority,
     Protocol,
     Role,
+    RoutingScope,
     SenderPolicy,
     StrangersRule,
     TicketState,
@@ -180,6 +182,41 @@ _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Assumed.REJECT: N_("Refuted: DMARC fails, and the domain asks to refuse such mail"),
         Assumed.HEADER: N_("As the header says, if a relay of ours hands the mail over"),
         Assumed.FOUND: N_("As it was found when the mail came in"),
+    },
+    RoutingScope: {
+        RoutingScope.NEW: N_("New mail"),
+        RoutingScope.FOLLOW_UP: N_("Replies to tickets"),
+        RoutingScope.BOTH: N_("New mail and replies"),
+    },
+    Join: {Join.ALL: N_("All of these hold"), Join.ANY: N_("Any of these holds")},
+    Field: {
+        Field.SUBJECT: N_("Subject of the mail"),
+        Field.TEXT: N_("Text of the mail"),
+        Field.FROM: N_("Address of the sender (From)"),
+        Field.MAIL_FROM: N_("Envelope sender"),
+        Field.RECIPIENT: N_("Envelope recipient"),
+        Field.HEADER: N_("Header field"),
+        Field.ATTACHMENT: N_("Name of an attachment"),
+        Field.SIZE: N_("Size in bytes"),
+        Field.EVIDENCE: N_("Evidence of the sender"),
+        Field.CUSTOMER_NUMBER: N_("Kunden# of the sender"),
+        Field.CUSTOMER_USER: N_("Login of the sender"),
+        Field.PEER: N_("IP address of the sending server"),
+    },
+    Operator: {
+        Operator.CONTAINS: N_("contains"),
+        Operator.EQUALS: N_("is exactly"),
+        Operator.BEGINS: N_("begins with"),
+        Operator.ENDS: N_("ends with"),
+        Operator.MATCHES: N_("matches the regular expression"),
+        Operator.EXISTS: N_("is there"),
+        Operator.MORE: N_("is more than"),
+        Operator.WITHIN: N_("is within the domain or network"),
+    },
+    Ending: {
+        Ending.HOLD: N_("Hold the mail for staff"),
+        Ending.REJECT: N_("Refuse the mail"),
+        Ending.IGNORE: N_("Ignore the mail"),
     },
     EvidenceDemand: {
         EvidenceDemand.ANY: N_("As much evidence as the trust in senders asks for"),

@@ -1,9 +1,10 @@
-"""The organisation as intake sees it: settings, groups and queues as one immutable value.
+"""The organisation as intake sees it: settings, groups, queues and rules as one immutable value.
 
 It is small (tens of rows) and asked for by every mail, so each process keeps the last one. It is
 never stale: the transaction that uses it first compares the version that triggers renew.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
@@ -13,8 +14,12 @@ from sqlalchemy.orm import Session
 
 from core.mail.addresses import address_key, split_subaddress
 from core.models import Group, OrganisationVersion, Queue, QueueAddress
+from core.routing.rule import RoutingRule
+from core.routing.rules import all_rules, rule_facts
 from core.settings import Settings, load_settings
 from core.words import EvidenceDemand, FollowUp, ForbiddenRule, StrangersRule
+
+log = logging.getLogger(__name__)
 
 POSTMASTER = "postmaster"
 
@@ -40,7 +45,7 @@ class QueueFacts:
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """One state of settings, groups and queues."""
+    """One state of settings, groups, queues and routing rules."""
 
     version: int
     settings: Settings
@@ -49,6 +54,7 @@ class Organisation:
     groups: dict[int, str]  # valid groups by id
     always_groups: frozenset[int]
     own_domains: frozenset[str]
+    routing: tuple[RoutingRule, ...] = ()  # the valid ones, in their order
 
     def route(self, recipient: str) -> "Route | None":
         """Return where mail to ``recipient`` goes, None for an unknown recipient.
@@ -152,4 +158,17 @@ def _load(session: Session, version: int) -> Organisation:
         groups=valid_groups,
         always_groups=always_groups(settings, valid_groups),
         own_domains=domains_of(by_address),
+        routing=_routing(session),
     )
+
+
+def _routing(session: Session) -> tuple[RoutingRule, ...]:
+    """Return the valid rules; one of another version that cannot be read must not stop mail."""
+    found = []
+    for row in all_rules(session):
+        if row.valid:
+            try:
+                found.append(rule_facts(row))
+            except (KeyError, TypeError, ValueError):
+                log.error("routing rule %d cannot be read: it is left out", row.id)
+    return tuple(found)

@@ -24,7 +24,7 @@ from core.text import exact
 from core.time_zones import time_zones
 from core.words import SenderPolicy
 
-_FIELD_NAME = re.compile("[!-9;-~]+")  # RFC 5322 2.2: printable, without the colon
+FIELD_NAME = re.compile("[!-9;-~]+")  # RFC 5322 2.2: printable, without the colon
 
 
 def _time_zone(value: str) -> str:
@@ -40,7 +40,7 @@ def _language(value: str) -> str:
 
 
 def _header(value: str) -> str:
-    if not _FIELD_NAME.fullmatch(value):
+    if not FIELD_NAME.fullmatch(value):
         raise ValueError(_('"%(name)s" is not the name of a header field.', name=value))
     return value
 

@@ -43,6 +43,7 @@ OBJECT_KINDS: Mapping[str, str] = {
     "group": N_("Group"),
     "queue": N_("Queue"),
     "reply-template": N_("Reply template"),
+    "routing-rule": N_("Routing rule"),
     "settings": N_("Settings"),
     "staff": N_("Staff account"),
     "ticket": N_("Ticket"),
@@ -53,6 +54,7 @@ OBJECT_KINDS: Mapping[str, str] = {
 ACTIONS: Mapping[str, str] = {
     "created": N_("created"),
     "changed": N_("changed"),
+    "deleted": N_("deleted"),
     "auto-response-changed": N_("automatic answer changed"),
     "permissions-changed": N_("permissions changed"),
     "password-set": N_("password set"),

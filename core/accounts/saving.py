@@ -19,19 +19,30 @@ from core.audit import Actor
 from core.errors import Holder, Invalid, InvalidFields, Stale
 from core.i18n import gettext as _
 from core.mail.text import clean_text, one_line
-from core.models import Base, Customer, CustomerUser, Group, Queue, ReplyTemplate, Staff
+from core.models import (
+    Base,
+    Customer,
+    CustomerUser,
+    Group,
+    Queue,
+    ReplyTemplate,
+    RoutingRule,
+    Staff,
+)
 from core.text import exact, fold
 
 MAX_LONG_TEXT = 10_000  # characters of a comment or reason; the columns have no limit of their own
 
 Values = TypeVar("Values", bound=Any)  # a frozen dataclass
-Versioned = Customer | CustomerUser | Group | Queue | ReplyTemplate | Staff  # they count changes
-Named = Group | Queue | ReplyTemplate
+# They count changes.
+Versioned = Customer | CustomerUser | Group | Queue | ReplyTemplate | RoutingRule | Staff
+Named = Group | Queue | ReplyTemplate | RoutingRule
 
 _KINDS: Mapping[type[Named], str] = {
     Group: "group",
     Queue: "queue",
     ReplyTemplate: "reply-template",
+    RoutingRule: "routing-rule",
 }  # as the audit log calls them
 
 

@@ -21,6 +21,9 @@ RULES = [
     ("core/intake/follow_ups.py", DATABASE, "rules are pure: put what they need into the facts"),
     ("core/intake/rules.py", DATABASE, "rules are pure: put what they need into the facts"),
     ("core/intake/identify.py", DATABASE, "rules are pure: put what they need into the facts"),
+    ("core/routing/conditions.py", DATABASE, "conditions are pure: intake hands them the content"),
+    ("core/routing/content.py", DATABASE, "conditions are pure: intake hands them the content"),
+    ("core/routing/rule.py", DATABASE, "a rule is a value"),
     ("core/intake/decision.py", DATABASE, "a decision is a value"),
 ]
 
