@@ -19,13 +19,17 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from core.errors import ConfigError
 
@@ -192,6 +196,63 @@ class RelaySection(Section):
         return self
 
 
+class SourceColumns(Section):
+    """``columns``: which column of a source holds what; "" for what it does not know.
+
+    ``key`` identifies a row for as long as it exists; without it that is the login.
+    """
+
+    login: str = Field(min_length=1)
+    customer_number: str = Field(min_length=1)
+    email: str = Field(min_length=1)
+    more_addresses: list[str] = []
+    key: str = ""
+    customer_name: str = ""
+    title: str = ""
+    first_name: str = ""
+    last_name: str = ""
+    phone: str = ""
+    mobile: str = ""
+    street: str = ""
+    postcode: str = ""
+    city: str = ""
+    country: str = ""
+    valid: str = ""
+
+
+class SqlSourceSection(Section):
+    """``[[customer_sources]]``: a table or view of an SQL database with one row per account.
+
+    A row is valid when its column ``valid`` holds one of ``valid_values``, or there is none.
+    """
+
+    name: str
+    kind: Literal["sql"]
+    url: str
+    password_file: str = ""
+    table: str = Field(min_length=1)
+    table_schema: str = ""
+    columns: SourceColumns
+    valid_values: list[str] = ["1", "true"]
+
+    @model_validator(mode="after")
+    def _usable(self) -> "SqlSourceSection":
+        """Here, not at the key: the message of a key shows its value, and this may be secret."""
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,49}", self.name):
+            raise ValueError("name must be 1 to 50 of a-z, 0-9, - and _")
+        try:
+            url = make_url(self.url)
+        except ArgumentError:
+            raise ValueError("url must be an SQLAlchemy address") from None
+        if url.get_backend_name() not in ("sqlite", "postgresql"):
+            raise ValueError("url must be of sqlite or postgresql")
+        if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+            raise ValueError("url must name a file, as in sqlite:///crm.db")
+        if url.password is not None:
+            raise ValueError("url must not hold the password: name its file in password_file")
+        return self
+
+
 class Config(BaseSettings):
     """Everything that is fixed at the start of a process."""
 
@@ -207,6 +268,16 @@ class Config(BaseSettings):
     web: WebSection = WebSection()
     relay: RelaySection = RelaySection()
     secret_key_file: str = "var/secret.key"
+    customer_sources: list[SqlSourceSection] = []
+
+    @field_validator("customer_sources")
+    @classmethod
+    def _names_differ(cls, sources: list[SqlSourceSection]) -> list[SqlSourceSection]:
+        names = [source.name for source in sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise PydanticCustomError("twice", "two sources are called {name}", {"name": name})
+        return sources
 
     @property
     def public_url(self) -> str:
@@ -272,7 +343,7 @@ def _first_problem(error: ValidationError, file: Path) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{place}: unknown key {key}"
     reason = problem["msg"].removeprefix("Value error, ")
-    shown = f" (got {problem['input']!r})" if not isinstance(problem["input"], dict) else ""
+    shown = "" if isinstance(problem["input"], dict | list) else f" (got {problem['input']!r})"
     return f"{place}: {key}: {reason}{shown}"
 
 

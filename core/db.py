@@ -9,8 +9,10 @@ whatever the busy timeout.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import (
     Connection,
@@ -33,6 +35,7 @@ from core.models import Base
 BACKENDS = ("sqlite", "postgresql")
 BUSY_TIMEOUT_MS = 10_000
 SQLITE_CACHE_KIB = 16 * 1024
+FOREIGN_CONNECTIONS = 2  # that we keep open to a database of somebody else
 
 
 class Database:
@@ -150,6 +153,32 @@ def _begin_with(statement: str) -> Any:
         connection.exec_driver_sql(statement)
 
     return begin
+
+
+def foreign_engine(address: str, password: str | None, seconds: float) -> Engine:
+    """Return an engine for somebody else's database, which is only read.
+
+    ``address`` is an SQLAlchemy address that was checked before, ``seconds`` how long connecting
+    and (on PostgreSQL) each statement may take. Nothing can be written through it, and a missing
+    SQLite file is not made.
+    """
+    url = make_url(address)
+    if url.get_backend_name() == "sqlite":
+        file = f"file:{quote(str(Path(url.database or '').absolute()))}"
+        return create_engine(
+            url.set(database=file, query={"mode": "ro", "uri": "true"}),
+            pool_size=FOREIGN_CONNECTIONS,
+            pool_timeout=seconds,
+            connect_args={"timeout": seconds},
+        )
+    limits = f"-c default_transaction_read_only=on -c statement_timeout={ceil(seconds * 1000)}"
+    return create_engine(
+        url.set(drivername="postgresql+psycopg", password=password or url.password),
+        pool_size=FOREIGN_CONNECTIONS,
+        pool_timeout=seconds,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": max(2, ceil(seconds)), "options": limits},
+    )
 
 
 def reserve_ids(

@@ -17,12 +17,16 @@ from sqlalchemy.orm import Session
 
 from core.config import Config, RelaySection
 from core.db import Database
-from core.errors import SchalterError
+from core.errors import ConfigError, SchalterError
+from core.models import CustomerSource as SourceState
 from core.models import now
 from core.outgoing.lists import outbox_state
 from core.outgoing.relay import Deadlines, RelayFault, relay_session, tls_context
 from core.revision import check_revision, newest_revision
 from core.secret_key import load_secret_key
+from core.sources.configured import open_sources
+from core.sources.passes import count_conflicts
+from core.sources.source import CustomerSource, SourceAway
 
 SECONDS = 4.0  # that anything outside this machine gets
 LEAST_FREE = 200 * 1024 * 1024  # bytes; below this, or 1.5 times the largest mail, the gateway
@@ -59,6 +63,7 @@ def check_all(config: Config, database: Database) -> Iterator[Check]:
         yield migrations
         if migrations.state is not State.FAILED:
             yield check_outbox(database)
+            yield from check_sources(config, database)
     yield check_disk(config, database)
     yield check_relay(config)
     yield check_dns(config)
@@ -118,6 +123,35 @@ def check_migrations(database: Database) -> Check:
     except SchalterError as error:
         return Check("migrations", State.FAILED, str(error))
     return Check("migrations", State.OK, f"at revision {newest_revision()}")
+
+
+def check_sources(config: Config, database: Database) -> Iterator[Check]:
+    """Does each customer source answer, and when was all of it last read?"""
+    try:
+        with open_sources(config) as sources:
+            for source in sources:
+                yield _check_source(database, source)
+    except ConfigError as error:
+        yield Check("source", State.FAILED, str(error))
+
+
+def _check_source(database: Database, source: CustomerSource) -> Check:
+    name = f"source {source.name}"
+    try:
+        records = source.count()
+    except SourceAway as error:
+        return Check(name, State.FAILED, error.reason)
+    with database.read() as session:
+        state = session.get(SourceState, source.name)
+        conflicts = count_conflicts(session, source.name)
+    if state is None or state.last_pass_at is None:
+        advice = f"{records} records, never read: run schalter sources sync"
+        return Check(name, State.WARNING, advice)
+    text = f"{records} records, all read {state.last_pass_at:%Y-%m-%d %H:%M} UTC"
+    if conflicts:
+        told = f"{text}; conflicts: {conflicts}, see schalter sources conflicts"
+        return Check(name, State.WARNING, told)
+    return Check(name, State.OK, text)
 
 
 def check_disk(config: Config, database: Database) -> Check:

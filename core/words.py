@@ -168,6 +168,15 @@ class BlockedKind(StrEnum):
     PEER = "peer"  # an IP address or a network, of the client
 
 
+class SourceConflict(StrEnum):
+    """Why a record of a customer source needs somebody to look at it."""
+
+    LOGIN = "login"  # an earlier source, or an account kept here, has it: not brought in
+    ADDRESS = "address"  # another account has it, too: mail from it is ambiguous
+    KEY = "key"  # a second record with one key: not brought in
+    FAULTY = "faulty"  # something in it cannot be stored: not brought in
+
+
 class AccountKind(StrEnum):
     """Which kind of account signed in or acted."""
 

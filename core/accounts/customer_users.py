@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from core import audit
 from core.accounts.addresses import WantedAddress, check_addresses, set_addresses
+from core.accounts.copies import check_unchanged
 from core.accounts.customers import (
     CustomerValues,
     customer_user_search_text,
@@ -93,17 +94,23 @@ def save_customer_user(
     version: int | None = None,
     *,
     create_customer: bool = False,
+    from_source: bool = False,
 ) -> CustomerUser:
     """Create a customer user, or change ``current`` where it differs.
 
     The customer must exist; with ``create_customer`` an unknown Kunden# becomes a new customer
-    named after the person, so that a private customer needs one form only. An account that is no
-    longer valid loses its web sessions at once. Raises ``InvalidFields``, and ``Stale`` when
+    named after the person, so that a private customer needs one form only. Only ``from_source``
+    changes what a copy has from its record. An account that is no longer valid loses its web
+    sessions at once. Raises ``InvalidFields``, and ``Stale`` when
     ``version`` is not the stored one.
     """
     check_version(session, current, version)
     checked = check_customer_user(
-        StoredLookups(session), values, current, create_customer=create_customer
+        StoredLookups(session),
+        values,
+        current,
+        create_customer=create_customer,
+        from_source=from_source,
     )
     values = checked.values
     customer = checked.customer or _new_customer(session, actor, values)
@@ -133,10 +140,12 @@ def check_customer_user(
     current: CustomerUser | None,
     *,
     create_customer: bool = False,
+    from_source: bool = False,
 ) -> CheckedCustomerUser:
     """Return what would be stored of a new customer user, or of ``current``.
 
-    Raises ``InvalidFields``.
+    Raises ``InvalidFields``, for what a copy has from its record too unless that is where it is
+    ``from_source``.
     """
     problems = Problems()
     values = _checked(lookups, values, current, problems)
@@ -151,7 +160,11 @@ def check_customer_user(
     )
     customer = _customer(lookups, values.customer_number, problems, may_be_new=create_customer)
     problems.raise_any()
-    return CheckedCustomerUser(_as_stored(values, wanted), customer, wanted)
+    values = _as_stored(values, wanted)
+    if current is not None and not from_source:
+        check_unchanged(current, customer_user_values(current), values, problems)
+        problems.raise_any()
+    return CheckedCustomerUser(values, customer, wanted)
 
 
 def fill_customer_user(

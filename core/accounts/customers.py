@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session, selectinload
 
+from core.accounts.copies import check_unchanged
 from core.accounts.lookups import Lookups, StoredLookups
 from core.accounts.saving import Problems, check_version, clean_texts, store
 from core.accounts.search_text import searchable, sort_key
@@ -69,16 +70,17 @@ def save_customer(
     values: CustomerValues,
     current: Customer | None = None,
     version: int | None = None,
+    *,
+    from_source: bool = False,
 ) -> Customer:
     """Create a customer, or change ``current`` where it differs; a new Kunden# keeps everything.
 
-    Making it invalid ends the web sessions of all its accounts. Raises ``InvalidFields``, and
+    Making it invalid ends the web sessions of all its accounts. Only ``from_source`` changes what
+    it has from a record. Raises ``InvalidFields``, and
     ``Stale`` when ``version`` is not the stored one.
     """
     check_version(session, current, version)
-    problems = Problems()
-    values = _checked(StoredLookups(session), values, current, problems)
-    problems.raise_any()
+    values = check_customer(StoredLookups(session), values, current, from_source=from_source)
     before = customer_values(current) if current is not None else None
     customer = current if current is not None else Customer()
     if values == before:
@@ -91,14 +93,21 @@ def save_customer(
 
 
 def check_customer(
-    lookups: Lookups, values: CustomerValues, current: Customer | None
+    lookups: Lookups,
+    values: CustomerValues,
+    current: Customer | None,
+    *,
+    from_source: bool = False,
 ) -> CustomerValues:
     """Return what would be stored of a new customer, or of ``current``.
 
-    Raises ``InvalidFields``.
+    Raises ``InvalidFields``, for what it has from a record too unless that is where it is
+    ``from_source``.
     """
     problems = Problems()
     checked = _checked(lookups, values, current, problems)
+    if current is not None and not from_source:
+        check_unchanged(current, customer_values(current), checked, problems)
     problems.raise_any()
     return checked
 

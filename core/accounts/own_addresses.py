@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from core import audit
 from core.accounts.addresses import MAX_ADDRESSES, WantedAddress, address_holders, set_addresses
+from core.accounts.copies import check_no_copy
 from core.accounts.customer_users import customer_user_values
 from core.accounts.customers import customer_user_search_text
 from core.accounts.password_links import (
@@ -217,7 +218,11 @@ def remove_old_links(session: Session) -> None:
 
 
 def _lock(session: Session, account: CustomerUser) -> None:
-    """Let nobody else change the account until this transaction ends, and read it anew."""
+    """Let nobody else change the account until this transaction ends, and read it anew.
+
+    Raises ``Invalid`` for a copy of a record: its source has the addresses.
+    """
+    check_no_copy(account, "address")
     session.refresh(account, with_for_update=True)
     session.expire(account, ["addresses"])
 

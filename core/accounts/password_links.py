@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from core import audit
 from core.accounts.account import Account, actor_of, object_kind_of
+from core.accounts.copies import check_no_copy, is_copy
 from core.accounts.logins import login_key
 from core.accounts.passwords import set_password
 from core.accounts.signing_in import MAX_NAME, find_account, may_sign_in
@@ -98,8 +99,10 @@ def answer_requests(session: Session) -> int:
 def invite(session: Session, actor: Actor, account: Account) -> None:
     """Let an account choose its password by a link that it gets by mail.
 
-    Raises ``Invalid`` for an account that is not valid: its link would be worth nothing.
+    Raises ``Invalid`` for an account that is not valid: its link would be worth nothing. And for a
+    copy: its source has the password.
     """
+    check_no_copy(account, "password")
     if not may_sign_in(account):
         raise Invalid("valid", _("Only a valid account can be invited."))
     _put(session, OutgoingKind.INVITATION, account, account.language)
@@ -214,7 +217,9 @@ def _answer(session: Session, request: PasswordRequest) -> bool:
         return False
     kind = AccountKind.STAFF if request.staff else AccountKind.CUSTOMER
     account = find_account(session, kind, request.login)
-    if account is None or not may_sign_in(account) or _has_its_share(session, account):
+    if account is None or not may_sign_in(account) or is_copy(account):
+        return False
+    if _has_its_share(session, account):
         return False
     _put(session, OutgoingKind.PASSWORD_RESET, account, account.language or request.language)
     _record(session, replace(SYSTEM, peer=request.peer), _ASKED, account)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from core import audit
 from core.accounts.account import Account, object_kind_of
+from core.accounts.copies import check_no_copy
 from core.accounts.logins import login_key
 from core.accounts.sessions import end_sessions
 from core.audit import Actor
@@ -93,8 +94,9 @@ def set_password(
     """Give an account a password that was checked and hashed before, and end its sessions.
 
     ``keep_session`` is the token hash of the session that goes on. After a ``one_time`` password
-    staff must choose their own first.
+    staff must choose their own first. Raises ``Invalid`` for a copy: its source has the password.
     """
+    check_no_copy(account, "password")
     account.password_hash = password_hash
     if isinstance(account, Staff):
         account.must_change_password = one_time

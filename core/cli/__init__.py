@@ -19,6 +19,7 @@ MODULES: Mapping[str, str] = {
     "mail": "core.cli.mails",
     "permissions": "core.cli.permissions",
     "customers": "core.cli.customers",
+    "sources": "core.cli.sources",
     "check": "core.cli.check",
     "keys": "core.cli.keys",
 }

@@ -28,6 +28,7 @@ from core.models.outgoing import (
 )
 from core.models.routing import BlockedSender, RoutingRule
 from core.models.sessions import SignInThrottle, WebSession
+from core.models.sources import CustomerSource, RecordConflict
 from core.models.tickets import (
     Article,
     Attachment,
@@ -53,6 +54,7 @@ __all__ = [
     "Customer",
     "CustomerDomain",
     "CustomerGroup",
+    "CustomerSource",
     "CustomerUser",
     "CustomerUserAddress",
     "CustomerUserGroup",
@@ -67,6 +69,7 @@ __all__ = [
     "Queue",
     "QueueAddress",
     "RawMail",
+    "RecordConflict",
     "ReplyTemplate",
     "RoutingRule",
     "Setting",

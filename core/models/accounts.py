@@ -38,6 +38,7 @@ class Customer(Base):
     url: Mapped[str] = mapped_column(String(300), default="")
     comment: Mapped[str] = mapped_column(default="")
     valid: Mapped[bool] = mapped_column(default=True)
+    source: Mapped[str | None] = mapped_column(String(50))  # that names it; None: kept here
     search_text: Mapped[str] = mapped_column(default="")
     sort_key: Mapped[str] = mapped_column(String(200), default="")  # folded, as lists are sorted
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -95,6 +96,9 @@ class CustomerUser(Base):
     time_zone: Mapped[str] = mapped_column(String(64), default="")  # "" is the server's setting
     tickets_per_page: Mapped[int] = mapped_column(default=25)
     notices: Mapped[bool] = mapped_column(default=True)
+    source: Mapped[str | None] = mapped_column(String(50))  # whose record it copies; None: none
+    source_key: Mapped[str | None] = mapped_column(String(200))  # of the record in the source
+    source_seen_at: Mapped[datetime | None]  # when the source last gave the record
     search_text: Mapped[str] = mapped_column(default="")
     sort_key: Mapped[str] = mapped_column(String(200), default="")  # folded, as lists are sorted
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -111,7 +115,10 @@ class CustomerUser(Base):
         back_populates="customer_user", cascade="all, delete-orphan"
     )
 
-    __table_args__ = (Index("ix_customer_users_sort_key", "sort_key", "id"),)
+    __table_args__ = (
+        Index("ix_customer_users_sort_key", "sort_key", "id"),
+        Index("uq_customer_users_source", "source", "source_key", unique=True),
+    )
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - read by SQLAlchemy
 
     @property

@@ -1,0 +1,67 @@
+"""Accounts and customers that are copies of records in a customer source.
+
+Such a record is changed in its source, and the copy follows. Kept here are what the source does
+not know: preferences, groups, the comment, and who sees the tickets of the whole customer.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from core.accounts.account import Account
+from core.accounts.saving import Problems
+from core.errors import Invalid
+from core.i18n import gettext as _
+from core.models import Customer, CustomerUser
+
+KEPT_HERE = frozenset(
+    {
+        "comment",
+        "sees_customer_tickets",
+        "language",
+        "theme",
+        "time_zone",
+        "tickets_per_page",
+        "notices",
+    }
+)
+OF_A_CUSTOMER = ("number", "name")  # the rest of a customer is kept here
+
+
+def check_unchanged(
+    current: Customer | CustomerUser, before: Any, after: Any, problems: Problems
+) -> None:
+    """Gather a problem for each field of a copy that differs and is not kept here.
+
+    ``before`` and ``after`` are values of one dataclass.
+    """
+    if current.source is None:
+        return
+    old, new = asdict(before), asdict(after)
+    fields: Iterable[str] = OF_A_CUSTOMER
+    if isinstance(current, CustomerUser):
+        fields = [name for name in new if name not in KEPT_HERE and name != "share_address"]
+    for name in fields:
+        if old[name] != new[name]:
+            problems.add(_kept_there(name, current.source))
+
+
+def check_no_copy(account: Account, field: str) -> None:
+    """Raise ``Invalid`` for ``field`` where the account is a copy of a record."""
+    if isinstance(account, CustomerUser) and account.source is not None:
+        raise _kept_there(field, account.source)
+
+
+def is_copy(account: Account) -> bool:
+    """Whether the account is a copy of a record in a customer source."""
+    return isinstance(account, CustomerUser) and account.source is not None
+
+
+def _kept_there(field: str, source: str) -> Invalid:
+    return Invalid(
+        field,
+        _(
+            'This is kept in the customer source "%(source)s": please change it there.',
+            source=source,
+        ),
+    )

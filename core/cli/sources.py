@@ -1,0 +1,120 @@
+"""``schalter sources``: customer data that is kept in other databases."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+from sqlalchemy import select
+
+from core.cli.console import Console, Failure, pass_console
+from core.cli.output import json_option, print_json, print_table, printable, progress
+from core.models import CustomerSource as SourceState
+from core.models import RecordConflict
+from core.sources.configured import open_sources
+from core.sources.mirror import Tally
+from core.sources.passes import count_conflicts, read_all
+from core.sources.source import CustomerSource, SourceAway
+
+
+@click.group("sources", short_help="Customer data that is kept in other databases.")
+def command() -> None:
+    """Read the customer sources of the configuration, and tell how they are.
+
+    An earlier source is preferred to a later one, and what is kept in Schalter to any.
+    """
+
+
+@command.command("sync")
+@click.argument("name", required=False)
+@json_option
+@pass_console
+def sync(console: Console, name: str | None, as_json: bool) -> None:
+    """Read all records of the source NAME, or of every source in their order.
+
+    New and changed records are brought in; accounts whose records are gone become invalid and
+    keep their tickets. Can be run at any time, by cron too. Exit status 1 if a source failed: then
+    no account of that source has become invalid for want of a record.
+    """
+    tallies: dict[str, Tally] = {}
+    failed: list[str] = []
+    with console.database() as database, open_sources(console.config) as sources:
+        names = [source.name for source in sources]
+        for source in _chosen(sources, name):
+            try:
+                count = source.count()
+                with progress(source.all_records(), count, source.name) as records:
+                    tallies[source.name] = read_all(database, source, names, records)
+            except SourceAway as error:
+                failed.append(str(error))
+                continue
+            if not as_json:
+                click.echo(f"{source.name}: {_told(tallies[source.name])}")
+    if as_json:
+        print_json({"sources": {name: asdict(tally) for name, tally in tallies.items()}})
+    if failed:
+        raise Failure(printable("; ".join(failed)))
+
+
+@command.command("list")
+@json_option
+@pass_console
+def list_(console: Console, as_json: bool) -> None:
+    """List the sources in their order, with what is known of each."""
+    rows = []
+    with console.database() as database, database.read() as session:
+        for section in console.config.customer_sources:
+            state = session.get(SourceState, section.name) or SourceState()
+            rows.append(
+                {
+                    "name": section.name,
+                    "records": state.records or 0,
+                    "conflicts": count_conflicts(session, section.name),
+                    "read": state.last_pass_at,
+                    "error": state.last_error or None,
+                }
+            )
+    if as_json:
+        print_json({"sources": rows})
+    elif rows:
+        print_table([heading.upper() for heading in rows[0]], [list(row.values()) for row in rows])
+    else:
+        click.echo("No customer sources are configured.")
+
+
+@command.command("conflicts")
+@json_option
+@pass_console
+def conflicts(console: Console, as_json: bool) -> None:
+    """List the records that could not be brought in, and addresses that several accounts have."""
+    order = {section.name: place for place, section in enumerate(console.config.customer_sources)}
+    with console.database() as database, database.read() as session:
+        found = session.scalars(select(RecordConflict).order_by(RecordConflict.id)).all()
+    rows = [
+        {
+            "source": each.source,
+            "key": each.source_key,
+            "login": each.login,
+            "kind": each.kind,
+            "detail": each.detail,
+        }
+        for each in sorted(found, key=lambda each: order.get(each.source, len(order)))
+    ]
+    if as_json:
+        print_json({"conflicts": rows})
+    elif rows:
+        print_table([heading.upper() for heading in rows[0]], [list(row.values()) for row in rows])
+    else:
+        click.echo("There are no conflicts.")
+
+
+def _chosen(sources: Sequence[CustomerSource], name: str | None) -> Sequence[CustomerSource]:
+    chosen = [source for source in sources if name in (None, source.name)]
+    if chosen:
+        return chosen
+    if name is None:
+        raise Failure("no customer sources are configured")
+    raise Failure(f"there is no customer source {name}")
+
+
+def _told(tally: Tally) -> str:
+    return ", ".join(f"{count} {what}" for what, count in asdict(tally).items())

@@ -1,0 +1,110 @@
+"""Reading a whole source: every record is brought in, and who is gone becomes invalid."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import TypeVar
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from core.db import Database
+from core.i18n import gettext as _
+from core.i18n import in_language
+from core.models import CustomerSource as SourceState
+from core.models import CustomerUser, RecordConflict, now
+from core.settings import load_settings
+from core.sources.mirror import Mirror, Tally
+from core.sources.records import SourceRecord
+from core.sources.source import CustomerSource, SourceAway
+from core.words import Validity
+
+T = TypeVar("T")
+
+RECORDS_AT_ONCE = 100  # in one transaction, which makes intake wait
+
+
+def read_all(
+    database: Database,
+    source: CustomerSource,
+    names: Sequence[str],
+    records: Iterable[SourceRecord],
+) -> Tally:
+    """Bring in all the ``records`` of a source, in many short transactions.
+
+    ``names`` are those of all sources, in their order. Only when the last record was read do
+    accounts become invalid whose records are gone: a source that fails half-way makes nobody
+    invalid, nor does one without a single record, which is more likely broken than empty. Raises
+    ``SourceAway``, which is also written down.
+    """
+    mirror, started = Mirror(source.name, names), now()
+    with database.read() as session:
+        language = load_settings(session).language
+    try:
+        with in_language(language):
+            for some in _in_batches(records):
+                with database.write() as session:
+                    mirror.bring(session, some)
+            _end(database, source.name, mirror, started)
+    except SourceAway as error:
+        with database.write() as session:
+            note_failure(session, error)
+        raise
+    return mirror.tally
+
+
+def note_failure(session: Session, error: SourceAway) -> None:
+    """Write down that a source has failed, and why."""
+    state = state_of(session, error.source)
+    state.last_error, state.last_error_at = error.reason[:500], now()
+
+
+def state_of(session: Session, source: str) -> SourceState:
+    """Return what is known of a source, a new row where that is nothing."""
+    state = session.get(SourceState, source)
+    if state is None:
+        state = SourceState(name=source, records=0, last_error="")
+        session.add(state)
+    return state
+
+
+def count_conflicts(session: Session, source: str) -> int:
+    """Return how many conflicts the records of a source have."""
+    return session.scalars(
+        select(func.count(RecordConflict.id)).where(RecordConflict.source == source)
+    ).one()
+
+
+def _end(database: Database, name: str, mirror: Mirror, started: datetime) -> None:
+    if not mirror.seen:
+        raise SourceAway(name, _("it has no usable record, so nothing was changed"))
+    with database.read() as session:
+        gone = _gone(session, name, mirror)
+    for some in _in_batches(gone):
+        with database.write() as session:
+            mirror.vanish(session, some, _("No longer in the customer source."))
+    with database.write() as session:
+        session.execute(
+            delete(RecordConflict).where(
+                RecordConflict.source == name, RecordConflict.found_at < started
+            )
+        )
+        state = state_of(session, name)
+        state.last_contact_at = state.last_pass_at = now()
+        state.records = len(mirror.seen)
+        state.last_error, state.last_error_at = "", None
+
+
+def _gone(session: Session, name: str, mirror: Mirror) -> list[int]:
+    copies = session.execute(
+        select(CustomerUser.id, CustomerUser.source_key).where(
+            CustomerUser.source == name, CustomerUser.valid != Validity.INVALID
+        )
+    )
+    return [account_id for account_id, key in copies if key not in mirror.seen]
+
+
+def _in_batches(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while some := list(islice(rest, RECORDS_AT_ONCE)):
+        yield some

@@ -1,0 +1,95 @@
+"""Customer data in a table or view of an SQL database, which is only read."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import ColumnClause, Connection, RowMapping, column, func, select, table
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.sql.elements import quoted_name
+
+from core.config import SqlSourceSection
+from core.db import foreign_engine
+from core.sources.records import SourceRecord
+from core.sources.source import SourceAway
+
+ROWS_AT_ONCE = 500  # of a full pass that are held in memory
+SECONDS = 3.0  # that one statement may take
+
+
+class SqlSource:
+    """A source by its section of the configuration; making one opens no connection.
+
+    Names of tables and columns are quoted as they are written, so their case matters where the
+    database says so.
+    """
+
+    def __init__(self, section: SqlSourceSection, password: str | None) -> None:
+        self.name = section.name
+        self._engine = foreign_engine(section.url, password, SECONDS)
+        names = section.columns.model_dump(exclude={"more_addresses"})
+        self._fields = {field: name for field, name in names.items() if name}
+        self._fields.setdefault("key", section.columns.login)
+        self._more = section.columns.more_addresses
+        self._valid_values = {value.casefold() for value in section.valid_values}
+        wanted = dict.fromkeys([*self._fields.values(), *self._more])
+        self._columns: dict[str, ColumnClause[Any]] = {
+            name: column(_exact(name)) for name in wanted
+        }
+        self._table = table(
+            _exact(section.table),
+            *self._columns.values(),
+            schema=_exact(section.table_schema) if section.table_schema else None,
+        )
+        self._rows = select(*(self._columns[name].label(_label(name)) for name in wanted))
+
+    def count(self) -> int:
+        """Return how many rows there are."""
+        with self._connected() as connection:
+            return connection.scalars(select(func.count()).select_from(self._table)).one()
+
+    def all_records(self) -> Iterator[SourceRecord]:
+        """Yield every row as a record, 500 in memory at once."""
+        with self._connected() as connection:
+            streaming = connection.execution_options(yield_per=ROWS_AT_ONCE)
+            for row in streaming.execute(self._rows).mappings():
+                yield self._record(row)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            reason = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+            raise SourceAway(self.name, reason[0]) from None
+        except SQLAlchemyError as error:  # no connection of the pool is free in time
+            raise SourceAway(self.name, str(error).splitlines()[0]) from None
+
+    def _record(self, row: RowMapping) -> SourceRecord:
+        texts = {field: _text(row[_label(name)]) for field, name in self._fields.items()}
+        valid = "valid" not in texts or texts.pop("valid").casefold() in self._valid_values
+        more: Sequence[str] = [_text(row[_label(name)]) for name in self._more]
+        return SourceRecord(**texts, valid=valid, more_addresses=tuple(filter(None, more)))
+
+
+def _exact(name: str) -> quoted_name:
+    return quoted_name(name, quote=True)
+
+
+def _label(name: str) -> str:
+    """Return what a column is called in our result: whatever a driver does to its own name."""
+    return f"c_{name}"
+
+
+def _text(value: object) -> str:
+    """Return a value of any type as text; padding of fixed-width columns is none of it."""
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace").strip()
+    return str(value).strip()

@@ -1,0 +1,122 @@
+"""Reading a table of somebody else's database, and never writing to it."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from core.db import Database, foreign_engine
+from core.sources.records import SourceRecord
+from core.sources.source import SourceAway
+from core.sources.sql import SqlSource
+from tests.sources.crm import ANNA, BERT, COLUMNS, Crm, logins, read
+
+
+@pytest.fixture(params=["crm", pytest.param("postgresql_crm", marks=pytest.mark.postgresql)])
+def any_crm(request: pytest.FixtureRequest) -> Crm:
+    """A CRM on each system in turn."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Crm)
+    return found
+
+
+def records(crm: Crm, **values: Any) -> list[SourceRecord]:
+    """Return all records of a source with these settings."""
+    source = SqlSource(crm.section(**values), None)
+    try:
+        found = list(source.all_records())
+        assert source.count() == len(found)
+        return found
+    finally:
+        source.close()
+
+
+def test_a_row_becomes_a_record(any_crm: Crm) -> None:
+    any_crm.hold(ANNA | {"mail2": " anna@privat.example "})
+    assert records(any_crm) == [
+        SourceRecord(
+            key="1",
+            login="anna",
+            customer_number="K-1000",
+            customer_name="Muster GmbH",
+            email="anna@muster.example",
+            more_addresses=("anna@privat.example",),
+            first_name="Anna",
+            last_name="Müller",
+            phone="0228 1",
+            valid=True,
+        )
+    ]
+
+
+def test_without_a_column_of_validity_all_are_valid(any_crm: Crm) -> None:
+    any_crm.hold(ANNA | {"gueltig": 0})
+    columns = {key: name for key, name in COLUMNS.items() if key not in ("valid", "key")}
+    (record,) = records(any_crm, columns=columns)
+    assert (record.valid, record.key) == (True, "anna")
+
+
+def test_a_view_and_words_of_validity(any_crm: Crm) -> None:
+    any_crm.hold(ANNA, BERT | {"gueltig": 0})
+    any_crm.execute(
+        "CREATE VIEW people AS SELECT *, CASE gueltig WHEN 1 THEN 'Ja' ELSE 'nein' END AS ok "
+        'FROM "Kunden Benutzer"'
+    )
+    columns = COLUMNS | {"valid": "ok"}
+    found = records(any_crm, table="people", columns=columns, valid_values=["ja"])
+    assert {record.login: record.valid for record in found} == {"anna": True, "bert": False}
+
+
+def test_more_rows_than_are_held_in_memory(any_crm: Crm) -> None:
+    any_crm.hold(*(ANNA | {"id": number, "login": f"u{number}"} for number in range(1_201)))
+    assert len(records(any_crm)) == 1_201
+
+
+# Settings that name what is not there; what an injection would look like among them.
+WRONG = [
+    {"table": "nosuch"},
+    {"columns": COLUMNS | {"phone": "nosuch"}},
+    {"table": 'x"; DROP TABLE "Kunden Benutzer"; --'},
+    {"columns": COLUMNS | {"phone": "tel, (SELECT 1)"}},
+]
+
+
+@pytest.mark.parametrize("settings", WRONG)
+def test_a_wrong_name_is_told(any_crm: Crm, settings: dict[str, Any]) -> None:
+    any_crm.hold(ANNA)
+    with pytest.raises(SourceAway, match=r"^customer source crm: "):
+        records(any_crm, **settings)
+    assert len(records(any_crm)) == 1
+
+
+def test_nothing_can_be_written(any_crm: Crm) -> None:
+    any_crm.hold(ANNA)
+    engine = foreign_engine(any_crm.url, None, 1.0)
+    try:
+        with (
+            pytest.raises(DBAPIError, match=r"(?i)read-?only"),
+            engine.begin() as connection,
+        ):
+            connection.exec_driver_sql('DELETE FROM "Kunden Benutzer"')
+    finally:
+        engine.dispose()
+    assert len(records(any_crm)) == 1
+
+
+@pytest.mark.postgresql
+def test_a_slow_statement_is_ended(postgresql_crm: Crm) -> None:
+    engine = foreign_engine(postgresql_crm.url, None, 0.2)
+    try:
+        with pytest.raises(DBAPIError, match="statement timeout"), engine.connect() as connection:
+            connection.exec_driver_sql("SELECT pg_sleep(5)")
+    finally:
+        engine.dispose()
+
+
+def test_a_missing_file_is_not_made(crm: Crm, sqlite_database: Database) -> None:
+    crm.hold(ANNA)
+    read(sqlite_database, crm.section())
+    missing = crm.section().model_copy(update={"url": f"{crm.url}.moved"})
+    with pytest.raises(SourceAway, match="unable to open database file"):
+        read(sqlite_database, missing)
+    assert logins(sqlite_database) == {"anna": ("crm", "valid")}
