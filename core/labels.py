@@ -16,6 +16,7 @@ from core.routing.rule import Ending, Field, Join, Operator
 from core.words import (
     Author,
     AutoResponse,
+    BlockedKind,
     DecisionKind,
     Evidence,
     EvidenceDemand,
@@ -218,6 +219,11 @@ _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         Ending.REJECT: N_("Refuse the mail"),
         Ending.IGNORE: N_("Ignore the mail"),
     },
+    BlockedKind: {
+        BlockedKind.ADDRESS: N_("Mail address"),
+        BlockedKind.DOMAIN: N_("Domain"),
+        BlockedKind.PEER: N_("Server"),
+    },
     EvidenceDemand: {
         EvidenceDemand.ANY: N_("As much evidence as the trust in senders asks for"),
         EvidenceDemand.VERIFIED: N_("A verified sender, else hold for staff"),
@@ -254,6 +260,7 @@ REASONS: Mapping[str, str] = {
     "sender-not-verified": N_("Sender not verified"),
     "sender-unclear": N_("Sender unclear"),
     "spoofed": N_("Sender probably forged"),
+    "blocked": N_("Sender blocked"),
     "own-address": N_("Own address from outside"),
     "delivery-report": N_("Delivery report"),
     "bounce": N_("Delivery report about a mail of ours"),
@@ -279,6 +286,7 @@ RULES: Mapping[str, str] = {
     "own_mail_back": N_("Mail of ours that came back"),
     "too_many_hops": N_("Mail goes in circles"),
     "report_on_our_mail": N_("Delivery report about a mail of ours"),
+    "blocked_sender": N_("Blocklist"),
     "own_address_from_outside": N_("Own address from outside"),
     "token_of_unclear_sender": N_("Reply of an unclear sender"),
     "unclear_sender": N_("Sender unclear"),

@@ -12,8 +12,9 @@ from threading import Lock
 from sqlalchemy import URL, select
 from sqlalchemy.orm import Session
 
+from core.intake.blocklist import NOBODY, BlockedEntry, Blocklist
 from core.mail.addresses import address_key, split_subaddress
-from core.models import Group, OrganisationVersion, Queue, QueueAddress
+from core.models import BlockedSender, Group, OrganisationVersion, Queue, QueueAddress
 from core.routing.rule import RoutingRule
 from core.routing.rules import all_rules, rule_facts
 from core.settings import Settings, load_settings
@@ -54,6 +55,7 @@ class Organisation:
     groups: dict[int, str]  # valid groups by id
     always_groups: frozenset[int]
     own_domains: frozenset[str]
+    blocklist: Blocklist = NOBODY
     routing: tuple[RoutingRule, ...] = ()  # the valid ones, in their order
 
     def route(self, recipient: str) -> "Route | None":
@@ -158,6 +160,7 @@ def _load(session: Session, version: int) -> Organisation:
         groups=valid_groups,
         always_groups=always_groups(settings, valid_groups),
         own_domains=domains_of(by_address),
+        blocklist=_blocklist(session),
         routing=_routing(session),
     )
 
@@ -172,3 +175,8 @@ def _routing(session: Session) -> tuple[RoutingRule, ...]:
             except (KeyError, TypeError, ValueError):
                 log.error("routing rule %d cannot be read: it is left out", row.id)
     return tuple(found)
+
+
+def _blocklist(session: Session) -> Blocklist:
+    rows = session.execute(select(BlockedSender.id, BlockedSender.kind, BlockedSender.value))
+    return Blocklist.of(BlockedEntry(*row) for row in rows)

@@ -17,6 +17,7 @@ from core.paging import Page
 from core.words import (
     ActorKind,
     AutoResponse,
+    BlockedKind,
     EvidenceDemand,
     FollowUp,
     ForbiddenRule,
@@ -50,6 +51,7 @@ OBJECT_KINDS: Mapping[str, str] = {
     "held-mail": N_("Held mail"),
     "outgoing-mail": N_("Outgoing mail"),
     "mail-address": N_("Mail address"),
+    "blocked-sender": N_("Entry of the blocklist"),
 }
 ACTIONS: Mapping[str, str] = {
     "created": N_("created"),
@@ -85,6 +87,8 @@ ACTIONS: Mapping[str, str] = {
     "retried": N_("tried again"),
     "cancelled": N_("called off"),
     "bounces-cleared": N_("returned mails cleared"),
+    "blocked": N_("blocked"),
+    "unblocked": N_("no longer blocked"),
 }
 ACTOR_KINDS: Mapping[ActorKind, str] = {
     ActorKind.STAFF: N_("Staff"),
@@ -124,6 +128,7 @@ FIELDS: Mapping[str, str] = {
     "held_days": N_("Days that held mail waits"),
     "invalid_reason": N_("Reason"),
     "invalid_until": N_("Invalid until"),
+    "kind": N_("Kind"),
     "language": N_("Language"),
     "last_name": N_("Last name"),
     "login": N_("Login"),
@@ -169,6 +174,7 @@ FIELDS: Mapping[str, str] = {
     "time_zone": N_("Time zone"),
     "title": N_("Title"),
     "to": N_("To"),
+    "value": N_("Value"),
     "upload_max_bytes": N_("Size of all files of a message"),
     "upload_max_files": N_("Files in a message"),
     "url": N_("Web page"),
@@ -190,6 +196,7 @@ _WORDS: Mapping[str, type[StrEnum]] = {
     "valid": Validity,
 }
 _WORDS_OF_KIND: Mapping[tuple[str, str], type[StrEnum]] = {
+    ("blocked-sender", "kind"): BlockedKind,
     ("outgoing-mail", "state"): OutgoingState,
 }
 _PAGES: Mapping[str, str] = {

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from core.accounts.permissions import Access
+from core.intake.blocklist import BlockedEntry
 from core.intake.identify import Match
 from core.mail.authentication.findings import DmarcPolicy
 from core.organisation import Organisation, QueueFacts
+from core.routing.content import Content
 from core.words import Evidence, FollowUp, SenderPolicy, TicketState
 
 
@@ -126,11 +128,13 @@ class Facts:
     delivery_report: bool = False
     unreadable: bool = False
     own_mail: bool = False  # one of ours that has come back
+    blocked: BlockedEntry | None = None  # what the blocklist has against a mail
     outgoing_id: int | None = None  # the mail of ours that a token in this one names
     follow_up: FollowUpFacts | None = None
     recent: Mapping[int, RecentTickets] = field(default_factory=dict)  # by queue
     portal: PortalFacts | None = None
     release: ReleaseFacts | None = None
+    content: Content | None = None  # for routing rules: None without any, and for no mail
 
     @property
     def policy(self) -> SenderPolicy:

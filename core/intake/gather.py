@@ -14,6 +14,7 @@ from core.accounts.permissions import Access, Subject, access_of, valid_account
 from core.errors import Invalid
 from core.i18n import N_
 from core.i18n import gettext as _
+from core.intake.blocklist import BlockedEntry
 from core.intake.bursts import Recent, is_busy, recent_tickets
 from core.intake.facts import (
     Facts,
@@ -35,6 +36,7 @@ from core.intake.named_tickets import (
     subjects_of_tickets,
 )
 from core.intake.prepare import Prepared
+from core.mail.addresses import address_key
 from core.mail.customer_numbers import Claim, find_claims
 from core.mail.message import FROM_DEFECTS
 from core.mail.tokens import Token, TokenKind, looks_like_token
@@ -46,6 +48,7 @@ from core.models import (
     now,
 )
 from core.organisation import Organisation, Route
+from core.routing.content import Content
 from core.words import Evidence
 
 _NEUTRAL = N_("Nothing proves or disproves the sender.")
@@ -251,13 +254,42 @@ def _facts(
         delivery_report=_is_report(prepared, tokens),
         unreadable=message.parse_error is not None,
         own_mail=thread.is_ours,
+        blocked=_blocked(found.organisation, prepared) if is_mail else None,
         outgoing_id=tokens[0].outgoing_id if tokens else None,
         follow_up=follow_up_of(found.organisation, thread, tokens, found.tickets, sender)
         if found.tickets and is_mail
         else None,
         recent=found.recent.get(account_id, {}) if is_mail else {},
         portal=portal[1] if portal else None,
+        content=_content(item, match) if found.organisation.routing and is_mail else None,
     )
+
+
+# What is known of the sender by more than a number, which anybody can write into a mail.
+_KNOWN = frozenset({MatchKind.ADDRESS, MatchKind.ADDRESS_AND_NUMBER, MatchKind.KNOWN_DOMAIN})
+
+
+def _content(item: _Sought, match: Match) -> Content:
+    incoming = item.prepared.incoming
+    known = match if match.kind in _KNOWN else Match(MatchKind.UNKNOWN)
+    return Content(
+        message=item.prepared.message,
+        recipient=item.recipient,
+        mail_from=incoming.envelope.mail_from,
+        peer=incoming.envelope.peer,
+        size=len(incoming.raw),
+        sender=item.sender.address,
+        evidence=item.sender.evidence,
+        customer_number=known.customer_number or "",
+        login=known.account.login if known.account else "",
+    )
+
+
+def _blocked(organisation: Organisation, prepared: Prepared) -> BlockedEntry | None:
+    """Return what the blocklist has against a mail; a relay of ours is no client to block."""
+    envelope = prepared.incoming.envelope
+    senders = (prepared.from_key, address_key(envelope.mail_from) or "")
+    return organisation.blocklist.find(senders, "" if envelope.trusted else envelope.peer)
 
 
 def _is_report(prepared: Prepared, tokens: Sequence[Token]) -> bool:

@@ -3,6 +3,7 @@
 The ids are reserved first, so that rows can refer to each other before they are written.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,7 +13,9 @@ from sqlalchemy.orm import Session
 from core.bulk import insert_rows
 from core.db import reserve_ids
 from core.ids import new_public_id
-from core.intake.decision import AppendArticle, OpenTicket
+from core.intake.blocklist import BlockedEntry
+from core.intake.decision import AppendArticle, OpenTicket, Reject
+from core.intake.hits import count_hits
 from core.intake.raw_store import store_raw
 from core.intake.responses import outgoing_rows
 from core.intake.rows import Part, Rows, add_article, delivery_row, known, link, links_of, mail_row
@@ -20,6 +23,7 @@ from core.models import (
     Article,
     Attachment,
     AuditEvent,
+    BlockedSender,
     Delivery,
     IntakeSeen,
     Mail,
@@ -71,6 +75,7 @@ def record(session: Session, mails: Sequence[Sequence[Part]]) -> None:
                 rows.seen.append({"key": part.key, "delivery_id": part.delivery_id})
         rows.links.extend(links_of(mail))
     _write(session, rows)
+    _count_blocked(session, mails)
 
 
 def record_release(session: Session, part: Part, mail_id: int) -> None:
@@ -88,6 +93,22 @@ def record_release(session: Session, part: Part, mail_id: int) -> None:
         links = [link(known(part.ticket_id), other) for other in _tickets_of(session, mail_id)]
         rows.links.extend(each for each in links if each not in rows.links)
     _write(session, rows)
+
+
+def _count_blocked(session: Session, mails: Sequence[Sequence[Part]]) -> None:
+    """Count each mail once for the entry of the blocklist that it was refused for."""
+    hits: Counter[int] = Counter()
+    for mail in mails:
+        hits.update({entry.id for part in mail if (entry := _refused_for(part))})
+    if hits:
+        at = mails[-1][0].prepared.incoming.received_at
+        count_hits(session.connection(), BlockedSender, hits, at)
+
+
+def _refused_for(part: Part) -> BlockedEntry | None:
+    outcome = part.decision.outcome
+    is_refused = isinstance(outcome, Reject) and outcome.reason == "blocked"
+    return part.facts.blocked if is_refused else None
 
 
 def _tickets_of(session: Session, mail_id: int) -> Iterable[int]:

@@ -7,11 +7,13 @@ from itertools import pairwise
 import pytest
 
 from core.intake import replies, rules
-from core.intake.decision import AppendArticle, Hold, OpenTicket, Outcome, Reject
+from core.intake.blocklist import BlockedEntry
+from core.intake.decision import AppendArticle, Discard, Hold, OpenTicket, Outcome, Reject
 from core.intake.facts import Facts, PortalFacts, Relation, ReleaseFacts, TicketFacts
 from core.intake.identify import Match, MatchKind
 from core.mail.authentication.findings import DmarcPolicy
 from core.words import (
+    BlockedKind,
     Evidence,
     EvidenceDemand,
     Flag,
@@ -73,6 +75,7 @@ DISOWNED, SUSPECTED, UNTOLD = (
 DOUBTFUL = replace(NEUTRAL, sender=replace(NEUTRAL.sender, doubt=True))
 DEMANDING = with_queue(FACTS, evidence=EvidenceDemand.VERIFIED)
 DEMANDING_NEUTRAL = with_evidence(DEMANDING, Evidence.NEUTRAL)
+BLOCKED = replace(FACTS, blocked=BlockedEntry(9, BlockedKind.DOMAIN, "muster.example"))
 POSTMASTER = replace(FACTS, queue=None, recipient="postmaster")
 
 TICKET = TicketFacts(7, "public", SALES.id, ANNA.customer_user_id, 1, TicketState.OPEN)
@@ -258,6 +261,12 @@ TABLE: list[tuple[str, Facts, Outcome]] = [
      Reject("unknown-recipient", replies.UNKNOWN_RECIPIENT)),
     ("50 hops", replace(FACTS, hops=50), FILED),
     ("51 hops", replace(FACTS, hops=51), refused("too-many-hops", replies.LOOP)),
+    ("blocked", BLOCKED, refused("blocked")),
+    ("blocked, open", with_policy(BLOCKED, OPEN), refused("blocked")),
+    ("blocked, answers a ticket", follow_up_rows.answering(BLOCKED), refused("blocked")),
+    ("blocked, report on our mail", replace(BLOCKED, delivery_report=True, outgoing_id=5),
+     Discard("bounce-without-ticket", SALES.id)),
+    ("blocked, other report", replace(BLOCKED, delivery_report=True), refused("blocked")),
     ("delivery report", replace(FACTS, delivery_report=True), held("delivery-report")),
     ("postmaster", POSTMASTER, Hold("postmaster", None)),
     # V3: portal
@@ -326,6 +335,7 @@ TRIGGERS: dict[rules.Rule, Callable[[Facts], Facts]] = {
     rules.own_mail_back: lambda facts: replace(facts, own_mail=True),
     rules.too_many_hops: lambda facts: replace(facts, hops=51),
     rules.report_on_our_mail: lambda facts: replace(facts, delivery_report=True, outgoing_id=5),
+    rules.blocked_sender: lambda facts: replace(facts, blocked=BLOCKED.blocked),
     rules.own_address_from_outside: lambda facts: replace(
         facts, sender=replace(facts.sender, own_address=True)
     ),
