@@ -10,6 +10,7 @@ from itertools import islice
 
 from core.accounts.permissions import Access, Grant, QueueAccess, Through, strongest
 from core.i18n import N_, gettext
+from core.intake.blocklist import BlockedEntry
 from core.intake.decision import AppendArticle, OpenTicket, Outcome
 from core.intake.facts import Facts, FollowUpFacts, Relation
 from core.intake.identify import AccountFacts, Match, MatchKind
@@ -128,6 +129,8 @@ def _in_two_steps(tried: Sequence[tuple[Change, Facts]], known: Sequence[Known])
 
 def _changes(facts: Facts, known: Sequence[Known]) -> Iterator[Change]:
     yield from _of_recipient(facts)
+    if facts.blocked is not None:
+        yield _unblocked(facts.blocked)
     yield from _of_sender(facts)
     yield from _of_match(facts, known)
     queue = _wanted_queue(facts)
@@ -183,6 +186,15 @@ def _with_valid_queue(facts: Facts, queue: QueueFacts) -> Facts:
         return changed
     opened = replace(granted, permission=strongest(granted.grants))
     return replace(changed, access=_with_access(facts.access, opened))
+
+
+def _unblocked(entry: BlockedEntry) -> Change:
+    return Change(
+        N_("%(entry)s is taken off the blocklist."),
+        (("entry", entry.value),),
+        None,
+        lambda facts: replace(facts, blocked=None),
+    )
 
 
 def _of_sender(facts: Facts) -> Iterator[Change]:

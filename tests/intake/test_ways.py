@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 
 from core.accounts.permissions import Access, Grant, QueueAccess, Through
+from core.intake.blocklist import BlockedEntry
 from core.intake.decision import OpenTicket
 from core.intake.facts import Facts, FollowUpFacts, Relation, TicketFacts
 from core.intake.identify import Match, MatchKind
 from core.intake.ways import Known, Target, TargetKind, ways
 from core.mail.authentication.findings import DmarcPolicy
 from core.words import (
+    BlockedKind,
     Evidence,
     EvidenceDemand,
     FollowUp,
@@ -146,6 +148,12 @@ MAY_SUPPORT = replace(
             id="conflict",
         ),
         pytest.param(SUSPECTED, [], [VERIFIED], id="spoofed"),
+        pytest.param(
+            replace(FACTS, blocked=BlockedEntry(1, BlockedKind.DOMAIN, "muster.example")),
+            [],
+            ["muster.example is taken off the blocklist."],
+            id="blocked",
+        ),
         pytest.param(
             OUR_ADDRESS,
             [],
