@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from core.intake.incoming import Reply
 from core.intake.replies import accepted
-from core.words import DecisionKind, Flag
+from core.words import DecisionKind, Flag, Priority, TicketState
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,8 @@ class OpenTicket:
     """Open a ticket in a queue; the customer is the one that the facts matched.
 
     ``linked_to`` is a ticket that this one continues, or may belong to. ``burst`` makes it the
-    ticket that gathers what its account goes on to send.
+    ticket that gathers what its account goes on to send. ``priority``, ``state`` and ``tags`` are
+    what routing rules want it to have.
     """
 
     kind: ClassVar[DecisionKind] = DecisionKind.OPEN_TICKET
@@ -23,6 +24,9 @@ class OpenTicket:
     flag: Flag | None = None
     linked_to: int | None = None
     burst: bool = False
+    priority: Priority = Priority.NORMAL
+    state: TicketState = TicketState.NEW
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ class AppendArticle:
     """Add an article to a ticket, for its customer to see or (``visible`` False) for staff only.
 
     ``answers`` says that the customer has answered: a ticket that waited for that is open again.
-    ``reopen`` opens a closed one. Without either, the ticket's state stays what it is.
+    ``reopen`` opens a closed one. Without either, the ticket's state stays what it is. ``tags`` are
+    those that routing rules add to the ticket's.
     """
 
     kind: ClassVar[DecisionKind] = DecisionKind.APPEND_ARTICLE
@@ -43,6 +48,7 @@ class AppendArticle:
     answers: bool = True
     reopen: bool = False
     close: bool = False
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Keep the mail's bytes and do nothing: a report about a mail that belongs to no ticket."""
+    """Keep the mail's bytes and do nothing.
+
+    A report about a mail that belongs to no ticket, or what a routing rule ignores.
+    """
 
     kind: ClassVar[DecisionKind] = DecisionKind.DISCARD
 
@@ -112,7 +121,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An outcome with the steps that led to it, for one recipient."""
+    """An outcome with the steps that led to it, for one recipient.
+
+    ``fitted`` are the ids of the routing rules that the mail fitted, in their order.
+    """
 
     outcome: Outcome
     steps: tuple[Step, ...]
+    fitted: tuple[int, ...] = ()

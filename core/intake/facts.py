@@ -9,6 +9,7 @@ from core.intake.blocklist import BlockedEntry
 from core.intake.identify import Match
 from core.mail.authentication.findings import DmarcPolicy
 from core.organisation import Organisation, QueueFacts
+from core.routing.content import Content
 from core.words import Evidence, FollowUp, SenderPolicy, TicketState
 
 
@@ -133,6 +134,7 @@ class Facts:
     recent: Mapping[int, RecentTickets] = field(default_factory=dict)  # by queue
     portal: PortalFacts | None = None
     release: ReleaseFacts | None = None
+    content: Content | None = None  # for routing rules: None without any, and for no mail
 
     @property
     def policy(self) -> SenderPolicy:

@@ -83,7 +83,7 @@ def automatic_follow_up(facts: Facts) -> Answer | None:
 
 def ticket_out_of_reach(facts: Facts) -> Answer | None:
     """The sender has a part in the ticket, but may no longer write to its queue."""
-    found = _that_counts(facts)
+    found = that_counts(facts)
     if found is None or found.relation is Relation.FOREIGN or found.allowed:
         return None
     queue = facts.organisation.queues[found.ticket.queue_id]
@@ -99,7 +99,7 @@ def own_follow_up(facts: Facts) -> Answer | None:
 
     Row V2, and row V1 with T2: what is not verified changes no state.
     """
-    found = _that_counts(facts)
+    found = that_counts(facts)
     if found is None or found.relation is not Relation.PARTICIPANT:
         return None
     is_closed = found.ticket.state is TicketState.CLOSED
@@ -128,7 +128,7 @@ def follow_up_of_colleague(facts: Facts) -> Answer | None:
     Who may see and answer the ticket in the portal does so by mail, too; what others write is for
     staff. Unverified it is for staff in any case.
     """
-    found = _that_counts(facts)
+    found = that_counts(facts)
     if found is None or found.relation is not Relation.COLLEAGUE:
         return None
     if not facts.verified:
@@ -214,7 +214,7 @@ def _proven(facts: Facts) -> FollowUpFacts | None:
     return found if found is not None and found.proven else None
 
 
-def _that_counts(facts: Facts) -> FollowUpFacts | None:
+def that_counts(facts: Facts) -> FollowUpFacts | None:
     """Return the ticket that a token names, or a number that a verified participant writes."""
     found = facts.follow_up
     if found is None or found.proven:

@@ -39,7 +39,7 @@ def what_was_found(facts: Facts) -> tuple[Step, ...]:
     found = (("login", login), ("number", match.customer_number or ""))
     steps.append(Step("identify", match.kind.value, _FOUND[match.kind], found))
     if facts.access is not None and facts.queue is not None:
-        steps.append(_permission_step(facts))
+        steps.append(permission_step(facts))
     if facts.follow_up is not None:
         steps.append(_thread_step(facts.follow_up))
     return tuple(steps)
@@ -73,7 +73,8 @@ def _thread_step(found: FollowUpFacts) -> Step:
     )
 
 
-def _permission_step(facts: Facts) -> Step:
+def permission_step(facts: Facts) -> Step:
+    """Return what the account, or its customer, may do in the queue of the facts."""
     assert facts.access is not None and facts.queue is not None
     queue = facts.queue
     access = facts.access.queues.get(queue.id)

@@ -48,6 +48,7 @@ from core.models import (
     now,
 )
 from core.organisation import Organisation, Route
+from core.routing.content import Content
 from core.words import Evidence
 
 _NEUTRAL = N_("Nothing proves or disproves the sender.")
@@ -260,6 +261,27 @@ def _facts(
         else None,
         recent=found.recent.get(account_id, {}) if is_mail else {},
         portal=portal[1] if portal else None,
+        content=_content(item, match) if found.organisation.routing and is_mail else None,
+    )
+
+
+# What is known of the sender by more than a number, which anybody can write into a mail.
+_KNOWN = frozenset({MatchKind.ADDRESS, MatchKind.ADDRESS_AND_NUMBER, MatchKind.KNOWN_DOMAIN})
+
+
+def _content(item: _Sought, match: Match) -> Content:
+    incoming = item.prepared.incoming
+    known = match if match.kind in _KNOWN else Match(MatchKind.UNKNOWN)
+    return Content(
+        message=item.prepared.message,
+        recipient=item.recipient,
+        mail_from=incoming.envelope.mail_from,
+        peer=incoming.envelope.peer,
+        size=len(incoming.raw),
+        sender=item.sender.address,
+        evidence=item.sender.evidence,
+        customer_number=known.customer_number or "",
+        login=known.account.login if known.account else "",
     )
 
 

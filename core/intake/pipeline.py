@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from core.i18n import N_
 from core.intake.bursts import Opened
-from core.intake.decision import AppendArticle, Decision, Hold, Step
+from core.intake.decision import AppendArticle, Decision, Hold, OpenTicket, Step
 from core.intake.facts import Facts, SenderFacts
 from core.intake.gather import gather
 from core.intake.identify import Match, MatchKind
@@ -149,11 +149,18 @@ def _decide(
 def _decide_part(
     prepared: Prepared, facts: Facts, key: bytes, same_queue: Part | None, mail: Sequence[Part]
 ) -> Part:
-    """Decide one recipient; a ticket that the mail was added to for another gets it only once."""
+    """Decide one recipient; a ticket that the mail was added to for another gets it only once.
+
+    So does one that it opened for another where a routing rule has led both to one queue.
+    """
     part = Part(prepared, facts, decide(facts), key, same_as=same_queue)
-    if same_queue is None and isinstance(part.decision.outcome, AppendArticle):
-        ticket_id = part.decision.outcome.ticket_id
-        part.same_as = next((other for other in mail if other.is_added_to(ticket_id)), None)
+    if same_queue is not None:
+        return part
+    match part.decision.outcome:
+        case AppendArticle(ticket_id=ticket_id):
+            part.same_as = next((other for other in mail if other.is_added_to(ticket_id)), None)
+        case OpenTicket(queue_id=queue_id) if part.decision.fitted:
+            part.same_as = next((other for other in mail if other.opens_in(queue_id)), None)
     return part
 
 

@@ -7,7 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, and_, bindparam, case, func, select, update
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from core.bulk import insert_rows
@@ -29,8 +40,10 @@ from core.models import (
     Mail,
     OutgoingMail,
     RawMail,
+    RoutingRule,
     Ticket,
     TicketLink,
+    TicketTag,
 )
 from core.tickets.search import index_articles
 from core.words import TicketState
@@ -76,6 +89,7 @@ def record(session: Session, mails: Sequence[Sequence[Part]]) -> None:
         rows.links.extend(links_of(mail))
     _write(session, rows)
     _count_blocked(session, mails)
+    _count_fitted(session, parts)
 
 
 def record_release(session: Session, part: Part, mail_id: int) -> None:
@@ -109,6 +123,15 @@ def _refused_for(part: Part) -> BlockedEntry | None:
     outcome = part.decision.outcome
     is_refused = isinstance(outcome, Reject) and outcome.reason == "blocked"
     return part.facts.blocked if is_refused else None
+
+
+def _count_fitted(session: Session, parts: Sequence[Part]) -> None:
+    """Count the routing rules that mails have fitted, once for each ticket or fate."""
+    counted = [part for part in parts if part.same_as is None and part.decision.fitted]
+    if counted:
+        hits = Counter(rule for part in counted for rule in part.decision.fitted)
+        at = max(part.prepared.incoming.received_at for part in counted)
+        count_hits(session.connection(), RoutingRule, hits, at)
 
 
 def _tickets_of(session: Session, mail_id: int) -> Iterable[int]:
@@ -153,6 +176,8 @@ def _write(session: Session, rows: Rows) -> None:
         (OutgoingMail, rows.outgoing),
     ):
         insert_rows(connection, model, inserted)
+    if rows.tags:
+        connection.execute(_TAG, rows.tags)
     for change, changed in ((_REPLY, rows.replies), (_ADDITION, rows.additions)):
         if changed:
             connection.execute(change, changed)
@@ -160,6 +185,14 @@ def _write(session: Session, rows: Rows) -> None:
         index_articles(session, [(row["id"], row["subject"], row["text"]) for row in rows.articles])
 
 
+_TICKET_ID: BindParameter[int] = bindparam("ticket_id", type_=TicketTag.ticket_id.type)
+_NEW_TAG: BindParameter[str] = bindparam("tag", type_=TicketTag.tag.type)
+_TAG = insert(TicketTag).from_select(  # a ticket that is answered may have the tag already
+    ["ticket_id", "tag"],
+    select(_TICKET_ID, _NEW_TAG).where(
+        ~exists().where(TicketTag.ticket_id == _TICKET_ID, TicketTag.tag == _NEW_TAG)
+    ),
+)
 _TICKETS: Any = Ticket.__table__
 _REPLY = (
     update(_TICKETS)

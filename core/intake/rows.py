@@ -21,7 +21,7 @@ from core.intake.incoming import RecipientReceipt, Reply
 from core.intake.prepare import Prepared
 from core.mail.addresses import FromResult
 from core.mail.text import one_line
-from core.words import ActorKind, Author, Flag, HeldState, Priority, Protocol, TicketState
+from core.words import ActorKind, Author, Flag, HeldState, Protocol, TicketState
 
 # Reasons of a further address, of a queue or with a ticket that the mail has reached already
 SAME_QUEUE = "same-queue"
@@ -30,6 +30,9 @@ SAME_TICKET = "same-ticket"
 
 # Flags of articles in a customer's ticket that were not written by that customer
 _NOT_THE_CUSTOMER = frozenset({Flag.FOREIGN_ADDRESS, Flag.SENDER_UNCLEAR, Flag.DELIVERY_REPORT})
+
+# In these states of a ticket its customer waits for an answer.
+_NOT_ANSWERED = frozenset({TicketState.NEW, TicketState.OPEN})
 
 
 @dataclass(slots=True)
@@ -86,7 +89,8 @@ class Part:
         """Whether this is a mail server's report that was understood as one, not a copy of it."""
         outcome = self.decision.outcome
         is_filed = isinstance(outcome, AppendArticle) and outcome.flag is Flag.DELIVERY_REPORT
-        return self.same_as is None and (is_filed or isinstance(outcome, Discard))
+        is_put_away = isinstance(outcome, Discard) and self.facts.delivery_report
+        return self.same_as is None and (is_filed or is_put_away)
 
     def is_added_to(self, ticket_id: int) -> bool:
         """Whether this part adds an article to that ticket."""
@@ -94,6 +98,10 @@ class Part:
         return self.same_as is None and (
             isinstance(outcome, AppendArticle) and outcome.ticket_id == ticket_id
         )
+
+    def opens_in(self, queue_id: int) -> bool:
+        """Whether this part opens a ticket in that queue."""
+        return self.opens_ticket and self.decision.outcome.queue_id == queue_id
 
     @property
     def is_further_address(self) -> bool:
@@ -130,6 +138,7 @@ class Rows:
     articles: list[dict[str, Any]] = field(default_factory=list)
     attachments: list[dict[str, Any]] = field(default_factory=list)
     links: list[dict[str, Any]] = field(default_factory=list)
+    tags: list[dict[str, Any]] = field(default_factory=list)
     audit_events: list[dict[str, Any]] = field(default_factory=list)
     replies: list[dict[str, Any]] = field(default_factory=list)
     additions: list[dict[str, Any]] = field(default_factory=list)
@@ -145,6 +154,8 @@ def add_article(rows: Rows, part: Part, mail_id: int) -> None:
             rows.links.append(link(outcome.linked_to, known(part.ticket_id)))
     elif isinstance(outcome, AppendArticle):
         _change_ticket(rows, part, outcome)
+    if isinstance(outcome, OpenTicket | AppendArticle):
+        rows.tags.extend({"ticket_id": part.ticket_id, "tag": tag} for tag in outcome.tags)
     rows.articles.append(_article_row(part, mail_id))
     rows.attachments.extend(
         {
@@ -239,14 +250,14 @@ def _ticket_row(part: Part, outcome: OpenTicket) -> dict[str, Any]:
         "customer_user_id": match.account.customer_user_id if match.account else None,
         "requester": requester[:320],
         "subject": part.prepared.message.subject[:500],
-        "state": TicketState.NEW,
-        "priority": Priority.NORMAL,
+        "state": outcome.state,
+        "priority": outcome.priority,
         "owner_id": None,
         "flag": Flag.BURST if outcome.burst else outcome.flag,
         "created_at": incoming.received_at,
         "changed_at": part.filed_at,
-        "waiting_since": incoming.received_at,
-        "closed_at": None,
+        "waiting_since": incoming.received_at if outcome.state in _NOT_ANSWERED else None,
+        "closed_at": part.filed_at if outcome.state is TicketState.CLOSED else None,
         "version": 1,
     }
 
@@ -330,6 +341,8 @@ def _audit_row(part: Part) -> dict[str, Any]:
     actor, outcome = part.released_by or _sender(part), part.decision.outcome
     before: dict[str, Any] = {}
     after: dict[str, Any] = {"article": part.article_id, "reason": outcome.reason}
+    if isinstance(outcome, OpenTicket | AppendArticle) and outcome.tags:
+        after["tags"] = list(outcome.tags)
     if isinstance(outcome, AppendArticle):
         states = _state_before(part, outcome), _state_after(part, outcome)
         if states[0] is not states[1]:

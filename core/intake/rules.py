@@ -37,6 +37,7 @@ from core.intake.follow_ups import (
 )
 from core.intake.found import what_was_found
 from core.intake.identify import MatchKind
+from core.intake.routing import Routed, routing_rule, tags_left_out, with_wishes
 from core.mail.authentication.findings import DmarcPolicy
 from core.words import (
     Evidence,
@@ -51,7 +52,7 @@ from core.words import (
 MAX_HOPS = 50  # Received fields; threat L5
 
 
-Rule = Callable[[Facts], Answer | None]
+Rule = Callable[[Facts], Answer | Routed | None]
 
 
 def released_by_staff(facts: Facts) -> Answer | None:
@@ -421,6 +422,7 @@ RULES: tuple[Rule, ...] = (
     unclear_sender,
     delivery_report,
     postmaster,
+    routing_rule,
     automatic_follow_up,
     doubtful_sender,
     number_conflict,
@@ -441,18 +443,37 @@ RULES: tuple[Rule, ...] = (
 
 
 def decide(facts: Facts, rules: tuple[Rule, ...] = RULES) -> Decision:
-    """Return the first answer of the rules, with the steps that explain it."""
+    """Return the first answer of the rules, with the steps that explain it.
+
+    Behind the routing rules everything is asked as if the mail had come as they make it.
+    """
+    steps = what_was_found(facts)
+    routed = Routed(facts)
     for rule in rules:
-        answer = rule(facts)
-        if answer is not None:
-            steps = (*what_was_found(facts), _step(rule.__name__, answer))
-            if (demanded := evidence_demanded(facts, answer.outcome)) is not None:
-                step = _step(evidence_demanded.__name__, demanded)
-                return Decision(demanded.outcome, (*steps, step))
-            if (gathered := too_many_tickets(facts, answer.outcome)) is None:
-                return Decision(answer.outcome, steps)
-            return Decision(gathered.outcome, (*steps, _step(too_many_tickets.__name__, gathered)))
+        answer = rule(routed.facts)
+        if isinstance(answer, Routed):
+            routed, steps = answer, (*steps, *answer.steps)
+            if routed.answer is not None:
+                return Decision(routed.answer.outcome, steps, routed.fitted)
+        elif answer is not None:
+            steps = (*steps, _step(rule.__name__, answer))
+            return _settled(routed, answer.outcome, steps)
     raise AssertionError("the last rule answers whenever there is a queue")
+
+
+def _settled(routed: Routed, outcome: Outcome, steps: tuple[Step, ...]) -> Decision:
+    """Ask what can only be asked when a rule has answered, and add what routing rules want."""
+    facts = routed.facts
+    if (demanded := evidence_demanded(facts, outcome)) is not None:
+        steps = (*steps, _step(evidence_demanded.__name__, demanded))
+        return Decision(demanded.outcome, steps, routed.fitted)
+    if (gathered := too_many_tickets(facts, outcome)) is not None:
+        steps = (*steps, _step(too_many_tickets.__name__, gathered))
+        outcome = gathered.outcome
+    if routed.fitted:
+        outcome = with_wishes(routed, outcome)
+        steps = (*steps, *tags_left_out(routed, outcome))
+    return Decision(outcome, steps, routed.fitted)
 
 
 def evidence_demanded(facts: Facts, outcome: Outcome) -> Answer | None:
