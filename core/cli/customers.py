@@ -23,7 +23,7 @@ from core.exchange.entries import (
 )
 from core.exchange.plan import Action, Plan, Row, undo_states
 from core.exchange.reading import MAX_BYTES, FileRefused, Sheet, read_sheet
-from core.exchange.writing import export, write_sheet
+from core.exchange.writing import export, record_export, write_sheet
 
 MAX_FAULTS = 100  # that are told; the rest are counted
 
@@ -103,12 +103,15 @@ def export_(console: Console, file: Path, kind_name: str) -> None:
     UTF-8 separated by semicolons, as Excel opens it. Passwords are never written. What import
     reads from such a file is what was exported.
     """
-    with console.database() as database, database.read() as session:
-        pieces = export(session, KINDS[kind_name])
-        if str(file) == "-":
-            sys.stdout.buffer.writelines(pieces)
-        else:
-            _replace(file, pieces)
+    kind = KINDS[kind_name]
+    with console.database() as database:
+        with database.write() as session:
+            record_export(session, console_actor("customers"), kind)
+        with database.read() as session:
+            if str(file) == "-":
+                sys.stdout.buffer.writelines(export(session, kind))
+            else:
+                _replace(file, export(session, kind))
 
 
 def _read(file: Path, kind_name: str | None, maps: Sequence[str]) -> Entries:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy.orm import Session
 
+from core import audit
 from core.accounts.customer_users import CustomerUserValues
 from core.accounts.customers import CustomerValues, customer_label, follow_customer
 from core.accounts.matrix import (
@@ -17,7 +18,7 @@ from core.audit import Actor
 from core.errors import SchalterError, Stale
 from core.exchange.columns import USERS
 from core.exchange.entries import Entries, Entry
-from core.exchange.plan import Keeping, Plan, Row, make_plan
+from core.exchange.plan import Action, Keeping, Plan, Row, make_plan
 from core.exchange.stock import CHUNK, Holder, Stock, chunks
 from core.i18n import gettext as _
 from core.i18n import ngettext
@@ -53,7 +54,7 @@ def bring_about(
     agreed: str | None = None,
     in_turn: Iterable[Entry] | None = None,
 ) -> Plan:
-    """Store what a file says, with an audit event for each thing that changes.
+    """Store what a file says, with an audit event for each thing that changes and one for all.
 
     ``agreed`` is the digest of the plan that somebody has seen. Raises ``Refused`` when there are
     faults, ``Stale`` when things have changed since or somebody else saves at the same moment;
@@ -68,7 +69,15 @@ def bring_about(
         raise Stale(_("What is stored has changed since this was shown. Nothing was imported."))
     writer.send()
     _give(session, actor, stock, writer.kept, wanted)
+    _record_import(session, actor, plan)
     return plan
+
+
+def _record_import(session: Session, actor: Actor, plan: Plan) -> None:
+    new, changed = plan.counts[Action.NEW], plan.counts[Action.CHANGED]
+    if new or changed:
+        counts = {"rows_new": new, "rows_changed": changed}
+        audit.record(session, actor, "imported", plan.kind.object_kind, None, "", None, counts)
 
 
 class _Writer:

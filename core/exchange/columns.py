@@ -59,9 +59,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a file is about. ``same`` makes two spellings of one key equal."""
+    """What a file is about. ``same`` makes two spellings of one key equal.
+
+    ``object_kind`` is what the audit log calls one of them.
+    """
 
     name: str
+    object_kind: str
     values: type[Any]
     key: str
     same: Callable[[str], str]
@@ -114,6 +118,7 @@ _NUMBER_WORDS = (
 
 CUSTOMERS = Kind(
     "customers",
+    "customer",
     CustomerValues,
     "number",
     exact,
@@ -133,6 +138,7 @@ CUSTOMERS = Kind(
 )
 USERS = Kind(
     "users",
+    "customer-user",
     CustomerUserValues,
     "login",
     login_key,

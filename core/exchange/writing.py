@@ -12,8 +12,10 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, Select, exists, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinload
 
+from core import audit
 from core.accounts.customer_users import customer_user_values
 from core.accounts.customers import customer_values
+from core.audit import Actor
 from core.exchange.cells import guarded
 from core.exchange.columns import USERS, Kind
 from core.exchange.plan import State
@@ -39,6 +41,11 @@ def write_sheet(kind: Kind, states: Iterable[State]) -> Iterator[bytes]:
         values = state.as_dict()
         cells = (guarded(column.cell(values[column.name])) for column in kind.columns)
         yield _line(cells).encode()
+
+
+def record_export(session: Session, actor: Actor, kind: Kind) -> None:
+    """Write that somebody takes everything stored of one kind out of our hands."""
+    audit.record(session, actor, "exported", kind.object_kind, None)
 
 
 def export(session: Session, kind: Kind) -> Iterator[bytes]:

@@ -19,13 +19,13 @@ from core.exchange.columns import CUSTOMERS, USERS, Kind
 from core.exchange.entries import Columns, Entries, guess_columns, read_entries
 from core.exchange.plan import Action, Plan, Row, undo_states
 from core.exchange.reading import FileRefused, Sheet, read_sheet
-from core.exchange.writing import export, write_sheet
+from core.exchange.writing import export, record_export, write_sheet
 from core.i18n import gettext as _
 from core.labels import label
 from core.models import now
 from core.words import Validity
 from portal.areas import Area, Audience
-from portal.database import database, finish_writing, reading, writing
+from portal.database import bookkeeping, database, finish_writing, reading, writing
 from portal.headers import FILE_POLICY
 from portal.sealed import NotSealed, TooBig, sealed, unsealed
 from portal.visitors import the_viewer
@@ -110,6 +110,8 @@ def _step(kind: Kind) -> Response:
 def _export(kind: Kind) -> Response:
     """Send everything stored of one kind as a file, while it is read."""
     base = database()
+    with bookkeeping() as session:
+        record_export(session, the_viewer().actor, kind)
 
     def pieces() -> Iterator[bytes]:
         with base.read() as session:  # the one of the request is closed before this ends

@@ -83,6 +83,9 @@ def test_an_import_from_the_file_to_the_undo_file(pages: RunningPortal, ada: Adm
             )
         ).one()
     assert (event.action, event.actor_name) == ("created", "ada")
+    log = ada.get("/admin/audit?action=imported")
+    assert "imported from a file" in log
+    assert "New by the file" in log
     undo = ada.send("/admin/exchange/undo", form_of(done))
     assert undo.headers["Content-Disposition"].startswith('attachment; filename="undo-')
     back = planned(ada, USERS, undo.data)
@@ -191,6 +194,7 @@ def test_an_undo_file_that_does_not_fit_stops_the_import(
 def test_an_export_is_a_file_of_everything(pages: RunningPortal, ada: Admin, kind: str) -> None:
     answer = ada.client.get(f"/admin/exchange/{kind}/export")
     assert answer.data == stored(pages, kind)
+    assert "exported to a file" in ada.get("/admin/audit?action=exported")
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert answer.headers["Content-Disposition"].startswith(f'attachment; filename="{kind}-')
     path = f"/admin/exchange/{kind}"
