@@ -37,7 +37,7 @@ def command() -> None:
     """Import and export customers and customer users as CSV files."""
 
 
-@command.command("import")
+@command.command("import", short_help="Create and change what a file names.")
 @click.argument("file", type=click.Path(path_type=Path))
 @kind_option
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
@@ -71,6 +71,8 @@ def import_(
     English and German. Fields without a column stay as they are. All or nothing: with any fault,
     which is told with its line and column, nothing is imported.
     """
+    if dry_run and undo is not None:
+        raise click.UsageError("--undo: a dry run changes nothing that could be undone")
     try:
         wanted = _read(file, kind_name, maps)
     except FileRefused as refused:
@@ -86,7 +88,7 @@ def import_(
         _tell(plan, dry_run=dry_run)
 
 
-@command.command("export")
+@command.command("export", short_help="Write everything to a file.")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "--kind",

@@ -142,6 +142,12 @@ def test_an_undo_file_overwrites_nothing(small: Installation) -> None:
     assert exported(small.database) == before
 
 
+def test_a_dry_run_has_nothing_to_undo(small: Installation) -> None:
+    file, undo = small.file("x.csv", "login;last_name\nanna;Neu\n"), small.folder / "undo.csv"
+    assert small.run("customers", "import", file, "--dry-run", "--undo", undo).exit_code == 2
+    assert not undo.exists()
+
+
 def test_a_missing_file_is_told(small: Installation) -> None:
     file = small.folder / "none.csv"
     result = small.run("customers", "import", file)
