@@ -21,7 +21,7 @@ from core.words import Evidence, OutgoingKind, OutgoingState
 
 @dataclass(frozen=True, slots=True)
 class _Addressee:
-    """Who gets a mail; ``customer_user_id`` is None for somebody who is no customer."""
+    """Who gets a mail; ``customer_user_id`` is None for somebody without an account."""
 
     address: str
     language: str
@@ -73,8 +73,8 @@ def _confirmation(part: Part) -> OutgoingKind | None:
 def _sender(facts: Facts, *, is_new: bool) -> _Addressee | None:
     """Return where to answer the sender: the registered main address, never a Reply-To.
 
-    Somebody who is no customer is answered at their proven address, and once: when a queue takes
-    strangers.
+    Somebody without an account is answered at their proven address, and once: a stranger whom a
+    queue takes, and a new address in a domain of a customer (row M3).
     """
     account = facts.match.account
     settings = facts.organisation.settings
@@ -83,8 +83,8 @@ def _sender(facts: Facts, *, is_new: bool) -> _Addressee | None:
             return None
         language = account.language or settings.language
         return _Addressee(account.address, language, account.customer_user_id)
-    is_guest = facts.match.kind is MatchKind.UNKNOWN and is_new
-    if is_guest and facts.sender.evidence is Evidence.VERIFIED:
+    has_no_account = facts.match.kind in {MatchKind.UNKNOWN, MatchKind.KNOWN_DOMAIN}
+    if has_no_account and is_new and facts.sender.evidence is Evidence.VERIFIED:
         return _Addressee(facts.sender.address, settings.language, None)
     return None
 

@@ -48,6 +48,7 @@ ANNA = AccountFacts(
     customer_number="K-1000",
     sees_customer_tickets=False,
     valid=True,
+    address="anna@muster.example",
 )
 BEN = replace(ANNA, customer_user_id=12, login="ben", customer_id=2, customer_number="K-2000")
 MUSTER = CustomerFacts(1, "K-1000", valid=True, domains=frozenset({"muster.example"}))
