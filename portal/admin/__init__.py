@@ -3,6 +3,7 @@
 from portal.admin import (
     audit,
     auto_responses,
+    blocklist,
     customer_users,
     customers,
     exchange,
@@ -26,6 +27,7 @@ AREAS: tuple[Area, ...] = (
     auto_responses.area,
     templates.area,
     staff.area,
+    blocklist.area,
     simulator.area,
     settings.area,
     audit.area,
