@@ -24,8 +24,10 @@ from core.mail.addresses import address_key
 from core.mail.authentication.findings import Findings
 from core.models import Mail, ticket_number
 from core.organisation import Organisation, always_groups, domains_of
+from core.routing.rule import RuleValues
+from core.routing.rules import all_rules, facts_of
 from core.settings import Settings
-from core.words import DecisionKind, Flag, ForbiddenRule, Protocol
+from core.words import DecisionKind, Flag, ForbiddenRule, Priority, Protocol, TicketState
 
 LAST = 100  # mails that are tried
 LOOKED_AT = 10  # times as many are looked at to find them
@@ -37,7 +39,8 @@ _PORTION = 10  # mails in memory at once
 class Summary:
     """What is decided for one recipient, with the names of what it names.
 
-    ``ticket`` is a number. ``because`` is the last step: what made it so.
+    ``ticket`` is a number. ``priority`` and ``state`` are None for what is usual. ``because`` is
+    the step that made it so.
     """
 
     kind: DecisionKind
@@ -45,6 +48,9 @@ class Summary:
     queue: str
     ticket: int | None
     flag: Flag | None
+    priority: Priority | None
+    state: TicketState | None
+    tags: tuple[str, ...]
     because: Step
 
 
@@ -145,6 +151,20 @@ def with_queue(organisation: Organisation, queue_id: int, values: QueueValues) -
     )
 
 
+def with_rule(
+    session: Session, organisation: Organisation, rule_id: int | None, values: RuleValues
+) -> Organisation:
+    """Return the organisation with a routing rule as it would be; with None it is a new one.
+
+    ``values`` are those that ``check_values`` returns. A new rule is asked last.
+    """
+    asked = {rule.id: rule for rule in organisation.routing}
+    edited = facts_of(rule_id or 0, values) if values.valid else None
+    order = [*(row.id for row in all_rules(session)), *([0] if rule_id is None else [])]
+    routing = (edited if each == (rule_id or 0) else asked.get(each) for each in order)
+    return replace(organisation, routing=tuple(each for each in routing if each is not None))
+
+
 def _id_of(name: str, names: Mapping[int, str]) -> int | None:
     return next((row_id for row_id, known in names.items() if known == name), None)
 
@@ -176,14 +196,24 @@ def summary_of(organisation: Organisation, decision: Decision) -> Summary:
     """Return a decision with the names of what it names."""
     outcome = decision.outcome
     queue = organisation.queues.get(outcome.queue_id or 0)
+    opens = outcome if isinstance(outcome, OpenTicket) else None
     return Summary(
         kind=outcome.kind,
         reason=outcome.reason,
         queue=queue.name if queue else "",
         ticket=ticket_number(outcome.ticket_id) if isinstance(outcome, AppendArticle) else None,
         flag=outcome.flag if isinstance(outcome, OpenTicket | AppendArticle) else None,
-        because=decision.steps[-1],
+        priority=opens.priority if opens and opens.priority is not Priority.NORMAL else None,
+        state=opens.state if opens and opens.state is not TicketState.NEW else None,
+        tags=outcome.tags if isinstance(outcome, OpenTicket | AppendArticle) else (),
+        because=_deciding_step(decision),
     )
+
+
+def _deciding_step(decision: Decision) -> Step:
+    """Return the last step that answered what is done; others may only add to it."""
+    kind = decision.outcome.kind.value
+    return next((s for s in reversed(decision.steps) if s.answer == kind), decision.steps[-1])
 
 
 def _last_mails(session: Session, limit: int) -> tuple[list[int], int, int]:

@@ -18,6 +18,7 @@ from core.intake.rules import decide
 from core.labels import label
 from core.mail.addresses import address_key, split_subaddress
 from core.organisation import QueueFacts
+from core.routing.rule import RoutingRule
 from core.words import (
     Evidence,
     EvidenceDemand,
@@ -41,6 +42,7 @@ class TargetKind(StrEnum):
     CUSTOMER = "customer"
     QUEUE = "queue"
     QUEUES = "queues"  # the list
+    RULE = "rule"
     SETTINGS = "settings"
     CONFIGURATION = "configuration"
 
@@ -99,7 +101,7 @@ def ways(facts: Facts, known: Sequence[Known] = ()) -> tuple[Way, ...]:
     outcome = decide(facts).outcome
     if _is_filed(outcome) and outcome.reason != FALLBACK:
         return ()
-    tried = [(change, change.apply(facts)) for change in _changes(facts, known)]
+    tried = [(change, _applied(change, facts)) for change in _changes(facts, known)]
     found = [Way((change,), decide(changed).outcome) for change, changed in tried]
     better = [way for way in found if _is_better(way.outcome, outcome)]
     if better:
@@ -124,13 +126,28 @@ def _in_two_steps(tried: Sequence[tuple[Change, Facts]], known: Sequence[Known])
             if both in seen or first.what == second.what:
                 continue
             seen.add(both)
-            yield Way((first, second), decide(second.apply(changed)).outcome)
+            yield Way((first, second), decide(_applied(second, changed)).outcome)
+
+
+def _applied(change: Change, facts: Facts) -> Facts:
+    """Return the facts with a change that routing rules see as well."""
+    changed = change.apply(facts)
+    if changed.content is None:
+        return changed
+    content = replace(
+        changed.content, recipient=changed.recipient, evidence=changed.sender.evidence
+    )
+    account = changed.match.account
+    if changed.match is not facts.match and account is not None:
+        content = replace(content, customer_number=account.customer_number, login=account.login)
+    return replace(changed, content=content)
 
 
 def _changes(facts: Facts, known: Sequence[Known]) -> Iterator[Change]:
     yield from _of_recipient(facts)
     if facts.blocked is not None:
         yield _unblocked(facts.blocked)
+    yield from _of_routing(facts)
     yield from _of_sender(facts)
     yield from _of_match(facts, known)
     queue = _wanted_queue(facts)
@@ -194,6 +211,28 @@ def _unblocked(entry: BlockedEntry) -> Change:
         (("entry", entry.value),),
         None,
         lambda facts: replace(facts, blocked=None),
+    )
+
+
+def _of_routing(facts: Facts) -> Iterator[Change]:
+    fitted = decide(facts).fitted
+    for rule in facts.organisation.routing:
+        if rule.id in fitted:
+            yield _without(rule)
+
+
+def _without(rule: RoutingRule) -> Change:
+    return Change(
+        N_('The routing rule "%(name)s" is switched off.'),
+        (("name", rule.name),),
+        Target(TargetKind.RULE, rule.id),
+        lambda facts: replace(
+            facts,
+            organisation=replace(
+                facts.organisation,
+                routing=tuple(each for each in facts.organisation.routing if each.id != rule.id),
+            ),
+        ),
     )
 
 

@@ -77,6 +77,7 @@ class ShownRecipient:
     """What would become of a mail for one recipient; ``then`` is what became of it before."""
 
     simulated: SimulatedRecipient
+    because: str
     steps: tuple[ShownStep, ...]
     then: Delivery | None
 
@@ -240,7 +241,10 @@ def _shown(simulation: Simulation, mail: Mail | None) -> list[ShownRecipient]:
     then = {each.recipient: each for each in mail.deliveries} if mail is not None else {}
     return [
         ShownRecipient(
-            each, shown_steps(trace(each.decision)), then.get(one_line(each.facts.recipient))
+            each,
+            _(each.summary.because.because, **dict(each.summary.because.values)),
+            shown_steps(trace(each.decision)),
+            then.get(one_line(each.facts.recipient)),
         )
         for each in simulation.recipients
     ]
@@ -252,6 +256,7 @@ _PAGES: Mapping[TargetKind, str] = {
     TargetKind.CUSTOMER: "admin_customers.edit",
     TargetKind.QUEUE: "admin_queues.edit",
     TargetKind.QUEUES: "admin_queues.index",
+    TargetKind.RULE: "admin_rules.edit",
     TargetKind.SETTINGS: "admin_settings.show",
     TargetKind.CONFIGURATION: "admin_settings.configuration",
 }

@@ -8,15 +8,27 @@ from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from core.accounts.queues import QueueValues
+from core.audit import SYSTEM
 from core.db import Database
 from core.intake import again
-from core.intake.again import Comparison, compare, with_queue, with_settings
+from core.intake.again import Comparison, compare, with_queue, with_rule, with_settings
 from core.intake.incoming import Incoming
 from core.intake.pipeline import take_in
 from core.intake.submission import new_ticket
 from core.mail.authentication.findings import Dmarc, DmarcPolicy, Findings, Source
 from core.models import CustomerUser, Mail, Setting
 from core.organisation import Organisation, load_organisation
+from core.routing.rule import (
+    Actions,
+    Conditions,
+    Ending,
+    Field,
+    Group,
+    Operator,
+    RuleValues,
+)
+from core.routing.rule import Test as Compared
+from core.routing.rules import save_rule
 from core.words import (
     DecisionKind,
     EvidenceDemand,
@@ -156,6 +168,45 @@ def test_another_group_and_another_queue_to_fall_back_to(sqlite_database: Databa
             edited = with_queue(now, firm.queues["Rechnung"], edit)
             (difference,) = compare(session, now, edited, ()).differences
             assert (difference.after.reason, difference.after.queue) == (reason, queue)
+
+
+def test_a_rule_as_it_would_be(sqlite_database: Database) -> None:
+    a_firm(sqlite_database)
+    taken(sqlite_database, a_mail(), a_mail(subject="Angebot", message_id="<2@muster.example>"))
+    holds = RuleValues("Angebote", conditions=about("Angebot"), actions=Actions(ending=Ending.HOLD))
+    tags = RuleValues("Fragen", conditions=about("Frage"), actions=Actions(tags=("frage",)))
+    with sqlite_database.write() as session:
+        stored = save_rule(session, SYSTEM, holds)
+        rule_id = stored.id
+    with sqlite_database.read() as session:
+        now = load_organisation(session)
+        assert compare(session, now, with_rule(session, now, rule_id, holds), ()).different == 0
+        off = with_rule(session, now, rule_id, replace(holds, valid=False))
+        (difference,) = compare(session, now, off, ()).differences
+        assert (difference.subject, difference.before.reason) == ("Angebot", "held-by-rule")
+        assert difference.after.reason == "allowed"
+        both = with_rule(session, now, None, tags)
+        assert [each.name for each in both.routing] == ["Angebote", "Fragen"]
+        (difference,) = compare(session, now, both, ()).differences
+        assert (difference.subject, difference.before.tags) == ("Frage", ())
+        assert difference.after.tags == ("frage",)
+
+
+def test_a_rule_that_becomes_valid_keeps_its_place(sqlite_database: Database) -> None:
+    a_firm(sqlite_database)
+    first = RuleValues("Erste", actions=Actions(ending=Ending.HOLD), valid=False)
+    with sqlite_database.write() as session:
+        rule_id = save_rule(session, SYSTEM, first).id
+        save_rule(session, SYSTEM, RuleValues("Zweite", actions=Actions(tags=("x",))))
+    with sqlite_database.read() as session:
+        now = load_organisation(session)
+        edited = with_rule(session, now, rule_id, replace(first, valid=True))
+    assert [each.name for each in now.routing] == ["Zweite"]
+    assert [each.name for each in edited.routing] == ["Erste", "Zweite"]
+
+
+def about(word: str) -> Conditions:
+    return Conditions((Group((Compared(Field.SUBJECT, Operator.CONTAINS, word),)),))
 
 
 def test_what_cannot_be_tried_is_counted(

@@ -5,12 +5,17 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import func, select
 
+from core.audit import SYSTEM
 from core.db import Database
 from core.intake.assumed import Assumed
 from core.intake.incoming import Incoming
 from core.intake.simulate import Simulation, assuming, simulate
+from core.intake.ways import Target, TargetKind
 from core.models import Customer, CustomerUserAddress, Mail
 from core.organisation import load_organisation
+from core.routing.rule import Actions, Conditions, Ending, Field, Group, Operator, RuleValues
+from core.routing.rule import Test as Compared
+from core.routing.rules import save_rule
 from core.words import DecisionKind, Evidence
 from tests.intake.firm import a_firm
 from tests.intake.mails import a_mail
@@ -116,6 +121,34 @@ def test_the_header_of_a_relay_of_ours(sqlite_database: Database) -> None:
     for incoming, evidence in ((mail, Evidence.NEUTRAL), (inside, Evidence.VERIFIED)):
         (recipient,) = simulated(sqlite_database, assuming(incoming, Assumed.HEADER)).recipients
         assert recipient.facts.sender.evidence is evidence
+
+
+def test_a_routing_rule_could_be_switched_off(sqlite_database: Database) -> None:
+    a_firm(sqlite_database)
+    holds = RuleValues("Alles", actions=Actions(ending=Ending.HOLD))
+    with sqlite_database.write() as session:
+        rule_id = save_rule(session, SYSTEM, holds).id
+    found = simulated(sqlite_database, a_mail())
+    assert found.recipients[0].summary.reason == "held-by-rule"
+    assert sentences(found) == ['The routing rule "Alles" is switched off.']
+    assert found.recipients[0].ways[0].changes[0].target == Target(TargetKind.RULE, rule_id)
+
+
+def test_a_rule_that_asks_for_evidence_sees_what_would_be(sqlite_database: Database) -> None:
+    a_firm(sqlite_database)
+    unverified = Compared(Field.EVIDENCE, Operator.EQUALS, "neutral")
+    holds = RuleValues(
+        "Ungeprüft",
+        conditions=Conditions((Group((unverified,)),)),
+        actions=Actions(ending=Ending.HOLD),
+    )
+    with sqlite_database.write() as session:
+        save_rule(session, SYSTEM, holds)
+    found = simulated(sqlite_database, assuming(a_mail(), Assumed.NOTHING))
+    assert sentences(found) == [
+        'The routing rule "Ungeprüft" is switched off.',
+        "The sender is verified, for instance by a DKIM signature of muster.example.",
+    ]
 
 
 def test_what_was_found_when_it_came_in_is_kept(sqlite_database: Database) -> None:
