@@ -199,7 +199,8 @@ class RelaySection(Section):
 class SourceColumns(Section):
     """``columns``: which column of a source holds what; "" for what it does not know.
 
-    ``key`` identifies a row for as long as it exists; without it that is the login.
+    ``key`` identifies a row for as long as it exists; without it that is the login. ``password``
+    holds hashes (``core.sources.hashes``); without it nobody of the source can sign in.
     """
 
     login: str = Field(min_length=1)
@@ -218,6 +219,7 @@ class SourceColumns(Section):
     city: str = ""
     country: str = ""
     valid: str = ""
+    password: str = ""
 
 
 class SqlSourceSection(Section):

@@ -49,6 +49,7 @@ from portal.areas import (
     check_every_page_has_an_audience,
     guard,
 )
+from portal.customer_sources import set_customer_sources
 from portal.database import SAFE_METHODS, close_sessions, finish_writing, set_database
 from portal.faults import register_faults
 from portal.headers import add_headers
@@ -107,6 +108,7 @@ def create_app(config: Config, database: Database) -> Portal:
     with app.app_context():
         set_database(database)
     app.extensions[CONFIG] = config
+    set_customer_sources(app, config)
     set_up_templates(app)
     app.context_processor(_of_request)
     Babel(app, locale_selector=current_language, configure_jinja=False)  # for built-in messages

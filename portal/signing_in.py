@@ -15,6 +15,7 @@ from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.words import AccountKind
 from portal.areas import Area, Audience, home_of, home_of_kind
+from portal.customer_sources import customer_sources
 from portal.database import database, writing
 from portal.forms import REQUIRED, Form
 from portal.languages import COOKIE, COOKIE_SECONDS
@@ -120,7 +121,13 @@ def _sign_in(kind: AccountKind) -> Response:
     agent = request.user_agent.string
     try:
         signed_in = sign_in(
-            database(), kind, form.login.data, form.password.data, peer=peer(), agent=agent
+            database(),
+            kind,
+            form.login.data,
+            form.password.data,
+            peer=peer(),
+            agent=agent,
+            sources=customer_sources(),
         )
     except SignInFailed as failure:
         form.form_errors.append(str(failure))

@@ -6,6 +6,7 @@ same work. Threat model, W5 and W7.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import literal, select, union_all, update
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from core import audit
 from core.accounts.account import Account, actor_of, kind_of, object_kind_of
+from core.accounts.copies import check_no_copy, is_copy
 from core.accounts.logins import login_key
 from core.accounts.passwords import (
     check_password_rules,
@@ -31,6 +33,7 @@ from core.i18n import ngettext
 from core.mail.addresses import address_key
 from core.mail.text import one_line
 from core.models import CustomerUser, CustomerUserAddress, Staff
+from core.sources.source import CustomerSource, SourceAway
 from core.words import AccountKind
 
 log = logging.getLogger(__name__)
@@ -63,23 +66,33 @@ class SignedIn:
 
 
 def sign_in(
-    database: Database, kind: AccountKind, login: str, password: str, *, peer: str, agent: str
+    database: Database,
+    kind: AccountKind,
+    login: str,
+    password: str,
+    *,
+    peer: str,
+    agent: str,
+    sources: Sequence[CustomerSource] = (),
 ) -> SignedIn:
     """Sign in a customer user or a member of staff and begin a session.
 
     ``login`` may also be a mail address that only this account has. ``peer`` is the browser's
-    network address, ``agent`` what it calls itself. Raises ``SignInFailed``.
+    network address, ``agent`` what it calls itself. A copy of a record is asked for in its one of
+    the ``sources``, outside any transaction. Raises ``SignInFailed``.
     """
     entered = one_line(login[:MAX_NAME])
     attempt = _attempt(database, kind, login_key(entered), peer)
     with database.read() as session:
         found = find_account(session, kind, entered)
-        stored = found.password_hash if found is not None and may_sign_in(found) else None
-    if not verify_password(password, stored):
+        if found is not None and not may_sign_in(found):
+            found = None
+    if not _is_right(password, found, sources):
         log.info("sign-in refused: %s from %s", kind, peer)  # a login may be a mistyped password
         raise _refusal()
-    assert found is not None and stored is not None  # or nothing could be verified
-    renewed = hash_password(password) if needs_new_hash(stored) else None
+    assert found is not None  # or nothing could be verified
+    stored = found.password_hash
+    renewed = hash_password(password) if stored is not None and needs_new_hash(stored) else None
     with database.write() as session:
         account = _locked(session, found, stored)
         if account is None:
@@ -99,6 +112,7 @@ def change_password(database: Database, visit: Visit, old: str, new: str, *, pee
     old one was wrong too often, and ``Stale`` when it was changed elsewhere at this moment.
     """
     account = visit.account
+    check_no_copy(account, "password")
     check_password_rules(new, account.login)
     if new == old:
         raise Invalid("password", _("Please choose another password than the old one."))
@@ -116,6 +130,28 @@ def change_password(database: Database, visit: Visit, old: str, new: str, *, pee
         forget_attempt(session, attempt)
         actor = actor_of(current, peer)
         set_password(session, actor, current, hashed, keep_session=visit.token_hash)
+
+
+def _is_right(password: str, found: Account | None, sources: Sequence[CustomerSource]) -> bool:
+    """Whether this is the password of an account; ours is looked at even where there is none."""
+    ours = None if found is None or is_copy(found) else found.password_hash
+    is_ours = verify_password(password, ours)
+    if isinstance(found, CustomerUser) and is_copy(found):
+        return _is_theirs(password, found, sources)
+    return is_ours
+
+
+def _is_theirs(password: str, copy: CustomerUser, sources: Sequence[CustomerSource]) -> bool:
+    """Whether the source of a copy says so; one that is away or gone says nothing."""
+    source = next((each for each in sources if each.name == copy.source), None)
+    if source is None:
+        log.warning("sign-in: the customer source %s is not configured", copy.source)
+        return False
+    try:
+        return source.check_password(copy.source_key or "", password)
+    except SourceAway as error:
+        log.warning("sign-in: %s", error)
+        return False
 
 
 def _attempt(database: Database, kind: AccountKind, name: str, peer: str) -> Attempt:
@@ -181,10 +217,15 @@ def may_sign_in(account: Account) -> bool:
     return account.valid if isinstance(account, Staff) else is_valid_account(account)
 
 
-def _locked(session: Session, found: Account, verified: str) -> Account | None:
-    """Return the account as it is now, None if it or its password has changed meanwhile."""
+def _locked(session: Session, found: Account, verified: str | None) -> Account | None:
+    """Return the account as it is now, None if it or its password has changed meanwhile.
+
+    ``verified`` is None for a copy, which must be one still: nobody else has no password here.
+    """
     account = _reread(session, found, lock=True)
-    return account if account.password_hash == verified and may_sign_in(account) else None
+    if account.password_hash != verified or is_copy(account) != is_copy(found):
+        return None
+    return account if may_sign_in(account) else None
 
 
 def _reread(session: Session, account: Account, *, lock: bool = False) -> Account:

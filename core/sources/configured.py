@@ -17,10 +17,18 @@ def open_sources(config: Config) -> Iterator[Sequence[CustomerSource]]:
     Raises ``ConfigError`` for a password file that cannot be read.
     """
     with ExitStack() as stack:
-        sources = [SqlSource(each, _password(each)) for each in config.customer_sources]
+        sources = make_sources(config)
         for source in sources:
             stack.callback(source.close)
         yield sources
+
+
+def make_sources(config: Config) -> Sequence[CustomerSource]:
+    """Return the configured sources for a program that keeps them until it ends.
+
+    Raises ``ConfigError`` like ``open_sources``.
+    """
+    return [SqlSource(each, _password(each)) for each in config.customer_sources]
 
 
 def _password(section: SqlSourceSection) -> str | None:

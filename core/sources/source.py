@@ -29,5 +29,8 @@ class CustomerSource(Protocol):
     def all_records(self) -> Iterator[SourceRecord]:
         """Yield every record, reading on as they are taken."""
 
+    def check_password(self, key: str, password: str) -> bool:
+        """Whether the record with this key is there, is valid and has this password."""
+
     def close(self) -> None:
         """Give up what is kept open."""

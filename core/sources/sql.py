@@ -4,12 +4,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import ColumnClause, Connection, RowMapping, column, func, select, table
+from sqlalchemy import (
+    ColumnClause,
+    Connection,
+    RowMapping,
+    String,
+    cast,
+    column,
+    func,
+    select,
+    table,
+)
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql.elements import quoted_name
 
 from core.config import SqlSourceSection
 from core.db import foreign_engine
+from core.sources.hashes import is_password
 from core.sources.records import SourceRecord
 from core.sources.source import SourceAway
 
@@ -27,14 +38,15 @@ class SqlSource:
     def __init__(self, section: SqlSourceSection, password: str | None) -> None:
         self.name = section.name
         self._engine = foreign_engine(section.url, password, SECONDS)
-        names = section.columns.model_dump(exclude={"more_addresses"})
+        names = section.columns.model_dump(exclude={"more_addresses", "password"})
         self._fields = {field: name for field, name in names.items() if name}
         self._fields.setdefault("key", section.columns.login)
         self._more = section.columns.more_addresses
         self._valid_values = {value.casefold() for value in section.valid_values}
         wanted = dict.fromkeys([*self._fields.values(), *self._more])
+        self._password = section.columns.password
         self._columns: dict[str, ColumnClause[Any]] = {
-            name: column(_exact(name)) for name in wanted
+            name: column(_exact(name)) for name in filter(None, [*wanted, self._password])
         }
         self._table = table(
             _exact(section.table),
@@ -54,6 +66,22 @@ class SqlSource:
             streaming = connection.execution_options(yield_per=ROWS_AT_ONCE)
             for row in streaming.execute(self._rows).mappings():
                 yield self._record(row)
+
+    def check_password(self, key: str, password: str) -> bool:
+        """Whether the one row with this key is valid and has this password.
+
+        The key is compared as text: what we know of it was read as such.
+        """
+        if not self._password:
+            return False
+        stored = self._columns[self._password].label("stored")
+        named = cast(self._columns[self._fields["key"]], String) == key
+        with self._connected() as connection:
+            rows = connection.execute(self._rows.add_columns(stored).where(named).limit(2))
+            found = rows.mappings().all()
+        if len(found) != 1 or not self._record(found[0]).valid:
+            return False
+        return is_password(password, _text(found[0]["stored"]))
 
     def close(self) -> None:
         """Close the connections."""

@@ -30,7 +30,8 @@ def fixed_values() -> Iterator[FixedValue]:
     for section in Config.model_fields:
         part = getattr(config, section)
         if not isinstance(part, BaseModel):
-            yield FixedValue(section, str(part), _source((section,), config))
+            shown = ", ".join(each.name for each in part) if isinstance(part, list) else str(part)
+            yield FixedValue(section, shown, _source((section,), config))
             continue
         for name in type(part).model_fields:
             value = getattr(part, name)

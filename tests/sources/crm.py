@@ -1,5 +1,6 @@
 """A database of somebody else's, with customer data in it, for tests of customer sources."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,6 +25,9 @@ COLUMNS = {
     "phone": "tel",
     "valid": "gueltig",
 }
+PASSWORD = "Käsekuchen 2026"
+STORED = hashlib.sha256(PASSWORD.encode()).hexdigest()
+WITH_PASSWORD: dict[str, Any] = {"columns": COLUMNS | {"password": "pw"}}
 TABLE = (
     'CREATE TABLE "Kunden Benutzer" (id INTEGER, login VARCHAR(300), "Kunden#" VARCHAR(100), '
     "firma VARCHAR(200), mail VARCHAR(200), mail2 VARCHAR(200), vorname VARCHAR(100), "
@@ -66,6 +70,11 @@ class Crm:
                 ":mail2, :vorname, :name, :tel, :gueltig)",
                 **row,
             )
+
+    def give_passwords(self) -> None:
+        """Give the table a column ``pw`` that holds the same password for everybody."""
+        self.execute('ALTER TABLE "Kunden Benutzer" ADD COLUMN pw VARCHAR(200)')
+        self.execute('UPDATE "Kunden Benutzer" SET pw = :pw', pw=STORED)
 
     def section(self, name: str = "crm", **values: Any) -> SqlSourceSection:
         """Return the section of the configuration that names it."""

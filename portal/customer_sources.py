@@ -1,0 +1,22 @@
+"""The customer sources of the application, kept as long as it is."""
+
+from collections.abc import Sequence
+
+from flask import Flask, current_app
+
+from core.config import Config
+from core.sources.configured import make_sources
+from core.sources.source import CustomerSource
+
+_NAME = "schalter-customer-sources"
+
+
+def set_customer_sources(app: Flask, config: Config) -> None:
+    """Make the sources; none is asked anything by this. Raises ``ConfigError``."""
+    app.extensions[_NAME] = make_sources(config)
+
+
+def customer_sources() -> Sequence[CustomerSource]:
+    """Return the sources in their order."""
+    found: Sequence[CustomerSource] = current_app.extensions[_NAME]
+    return found
