@@ -43,6 +43,7 @@ class TargetKind(StrEnum):
     QUEUE = "queue"
     QUEUES = "queues"  # the list
     RULE = "rule"
+    BLOCKLIST = "blocklist"
     SETTINGS = "settings"
     CONFIGURATION = "configuration"
 
@@ -209,7 +210,7 @@ def _unblocked(entry: BlockedEntry) -> Change:
     return Change(
         N_("%(entry)s is taken off the blocklist."),
         (("entry", entry.value),),
-        None,
+        Target(TargetKind.BLOCKLIST),
         lambda facts: replace(facts, blocked=None),
     )
 

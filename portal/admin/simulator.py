@@ -257,6 +257,7 @@ _PAGES: Mapping[TargetKind, str] = {
     TargetKind.QUEUE: "admin_queues.edit",
     TargetKind.QUEUES: "admin_queues.index",
     TargetKind.RULE: "admin_rules.edit",
+    TargetKind.BLOCKLIST: "admin_blocklist.index",
     TargetKind.SETTINGS: "admin_settings.show",
     TargetKind.CONFIGURATION: "admin_settings.configuration",
 }

@@ -6,9 +6,10 @@ import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import func, select
 
-from core.models import Delivery, Mail, OutgoingMail, RoutingRule, Ticket
+from core.models import BlockedSender, Delivery, Mail, OutgoingMail, RoutingRule, Ticket
 from core.routing.rule import Conditions, Field, Group, Operator, conditions_to_json
 from core.routing.rule import Test as Compared
+from core.words import BlockedKind
 from portal.admin import simulator
 from tests.portal.admin.browsing import Admin
 from tests.support.browser import (
@@ -188,6 +189,14 @@ def test_it_opens_with_a_mail_that_fits_a_rule(pages: RunningPortal, ada: Admin)
     assert form.value("subject") == "Rechnung"
     assert form.value("from_") == "somebody@muster.example"
     assert ada.form(f"{PATH}?rule=999").value("subject") == ""
+
+
+def test_a_blocked_mail_leads_to_the_blocklist(pages: RunningPortal, ada: Admin) -> None:
+    with pages.database.write() as session:
+        session.add(BlockedSender(kind=BlockedKind.DOMAIN, value="muster.example"))
+    page = typed(ada, recipient="vertrieb@example.org", from_="anna@muster.example")
+    assert "muster.example is taken off the blocklist." in page
+    assert 'href="/admin/blocklist"' in page
 
 
 def test_only_admins_try_mails(pages: RunningPortal) -> None:
