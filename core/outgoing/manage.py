@@ -20,6 +20,7 @@ _SETTLED = frozenset(
         OutgoingState.SUPPRESSED,
     }
 )
+_CANCELLABLE = frozenset({OutgoingState.WAITING, OutgoingState.FAILED})
 
 
 def outgoing_mail(session: Session, staff: Staff, outgoing_id: int) -> OutgoingMail:
@@ -38,8 +39,11 @@ def can_retry(mail: OutgoingMail) -> bool:
 
 
 def can_cancel(mail: OutgoingMail) -> bool:
-    """Whether a mail can be called off: it waits, and no worker talks to the relay about it."""
-    return mail.state is OutgoingState.WAITING and not _is_leased(mail)
+    """Whether a mail can be called off, so that it is neither sent nor counted as a fault.
+
+    It waits, and no worker talks to the relay about it, or sending it has failed.
+    """
+    return mail.state in _CANCELLABLE and not _is_leased(mail)
 
 
 def retry(session: Session, actor: Actor, staff: Staff, outgoing_id: int) -> OutgoingMail:
@@ -63,16 +67,17 @@ def retry(session: Session, actor: Actor, staff: Staff, outgoing_id: int) -> Out
 
 
 def cancel(session: Session, actor: Actor, staff: Staff, outgoing_id: int) -> OutgoingMail:
-    """Call a waiting mail off. Raises ``NotFound``, ``Forbidden`` and ``Stale``."""
+    """Call a mail off that waits or has failed. Raises ``NotFound``, ``Forbidden``, ``Stale``."""
     mail = _workable(session, staff, outgoing_id)
-    if mail.state is not OutgoingState.WAITING:
+    if mail.state not in _CANCELLABLE:
         raise Stale(_("This mail does not wait any more."))
     if not can_cancel(mail):
         raise Stale(_("This mail is just being sent. Please look again in a few minutes."))
+    before = mail.state
     mail.state = OutgoingState.CANCELLED
     mail.settled_at = now()
     mail.leased_until = None
-    _record(session, actor, "cancelled", mail, OutgoingState.WAITING)
+    _record(session, actor, "cancelled", mail, before)
     return mail
 
 

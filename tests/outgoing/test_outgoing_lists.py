@@ -150,7 +150,7 @@ STATES = [
     (OutgoingState.WAITING, False, True, True),
     (OutgoingState.WAITING, True, False, False),
     (OutgoingState.SENT, False, False, False),
-    (OutgoingState.FAILED, False, True, False),
+    (OutgoingState.FAILED, False, True, True),
     (OutgoingState.BOUNCED, False, True, False),
     (OutgoingState.CANCELLED, False, True, False),
     (OutgoingState.SUPPRESSED, False, True, False),
