@@ -218,11 +218,16 @@ def test_every_step_of_the_table_reads_in_german(facts: object) -> None:
         assert one.rule != other.rule or one.rule in SAME
 
 
-SAME = {"Portal", "Agent", "Admin", "Normal", "Support"}  # alike in both languages
+SAME = {"Portal", "Agent", "Admin", "Normal", "Support", "Domain"}  # alike in both languages
 
 
 def test_every_reason_and_rule_has_a_name() -> None:
-    reasons = {row[2].reason for row in TABLE} | {"same-queue", "same-ticket", "unreadable"}
+    reasons = {row[2].reason for row in TABLE} | {
+        "same-queue",
+        "same-ticket",
+        "unreadable",
+        "number-confirmed",
+    }
     assert reasons == set(labels.REASONS)
     found = {"recipient", "sender", "identify", "permission", "thread", "unreadable"}
     found |= {rules.too_many_tickets.__name__, rules.evidence_demanded.__name__}

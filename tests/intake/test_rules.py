@@ -49,6 +49,7 @@ from tests.intake.main_rows import (
     doubtful,
     failed,
 )
+from tests.routing import rows as routing_rows
 
 RW, RO = Permission.RW, Permission.RO
 OPEN, BALANCED, STRICT = SenderPolicy.OPEN, SenderPolicy.BALANCED, SenderPolicy.STRICT
@@ -163,6 +164,7 @@ TABLE: list[tuple[str, Facts, Outcome]] = [
     ("blocked, other report", replace(BLOCKED, delivery_report=True), refused("blocked")),
     ("delivery report", replace(FACTS, delivery_report=True), held("delivery-report")),
     ("postmaster", POSTMASTER, Hold("postmaster", None)),
+    *routing_rows.ROWS,
     # V3: portal
     ("portal, no such queue", portal(), Reject("queue-forbidden", replies.NOT_PERMITTED)),
     ("portal, invalid account", portal(INVALID, queue=SALES), refused("queue-forbidden")),
@@ -239,6 +241,7 @@ TRIGGERS: dict[rules.Rule, Callable[[Facts], Facts]] = {
     rules.unclear_sender: lambda facts: with_evidence(facts, Evidence.FAILED),
     rules.delivery_report: lambda facts: replace(facts, delivery_report=True),
     rules.postmaster: lambda facts: replace(facts, queue=None),
+    rules.routing_rule: routing_rows.ended,
     rules.automatic_follow_up: lambda facts: follow_up_rows.answering(
         replace(facts, automatic=True)
     ),
