@@ -1,9 +1,12 @@
 """Our own check: SPF, DKIM and DMARC against a real name server (threats I7 and I8)."""
 
+import base64
 import time
 from collections.abc import Callable, Iterator
 
+import dkim
 import pytest
+from nacl.signing import SigningKey
 
 from core.mail.authentication import resolver, signatures
 from core.mail.authentication.check import check_sender
@@ -86,6 +89,71 @@ def test_what_is_changed_afterwards(server: NameServer) -> None:
     for before, after in ((b"Guten", b"Schlechten"), (b"anna@", b"ben@"), (b"Frage", b"Antwort")):
         (found,) = checked(server, raw.replace(before, after)).signatures
         assert found.result is Result.FAIL
+
+
+ED25519 = SigningKey(bytes(range(32)))
+ED25519_SELECTOR = ("e._domainkey.k.de", "TXT")
+
+
+def ed25519_record(key: SigningKey = ED25519) -> list[str]:
+    """Return the record that publishes a key (RFC 8463 section 4.2)."""
+    return [f'"v=DKIM1; k=ed25519; p={base64.b64encode(bytes(key.verify_key)).decode()}"']
+
+
+def ed25519_signed(raw: bytes) -> bytes:
+    """Return a mail with a signature of k.de by its Ed25519 key."""
+    seed = base64.b64encode(bytes(ED25519))
+    options = {"signature_algorithm": b"ed25519-sha256"}
+    signature: bytes = dkim.sign(raw, b"e", b"k.de", seed, **options)
+    return signature + raw
+
+
+@pytest.mark.parametrize("body", [b"", b"Guten Tag \t\r\n\r\n"])
+def test_signed_with_ed25519(server: NameServer, body: bytes) -> None:
+    server.zone[ED25519_SELECTOR] = ed25519_record()
+    found = checked(server, ed25519_signed(a_mail(body=body)))
+    assert found.signatures == (Signature(Result.PASS, "k.de"),)
+    assert judge("k.de", found).evidence is Evidence.VERIFIED
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(b"Guten", b"Schlechten"), (b"anna@", b"ben@"), (b"a=ed25519", b"a=rsa"), (b" b=", b" b=A")],
+)
+def test_ed25519_that_is_changed_afterwards(
+    server: NameServer, before: bytes, after: bytes
+) -> None:
+    server.zone[ED25519_SELECTOR] = ed25519_record()
+    raw = ed25519_signed(a_mail())
+    (found,) = checked(server, raw.replace(before, after, 1)).signatures
+    assert found.result is Result.FAIL
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        ed25519_record(SigningKey(bytes(32))),
+        ['"v=DKIM1; k=ed25519; p=AAAA"'],
+        ['"v=DKIM1; k=ed25519; p="'],
+        [key_record()],
+        ['"v=DKIM1; k=ed448; p=AAAA"'],
+    ],
+    ids=["another key", "too short", "revoked", "of RSA", "unknown"],
+)
+def test_ed25519_with_another_key(server: NameServer, record: list[str]) -> None:
+    server.zone[ED25519_SELECTOR] = record
+    found = checked(server, ed25519_signed(a_mail()))
+    assert [each.result for each in found.signatures] == [Result.FAIL]
+    assert judge("k.de", found).policy is DmarcPolicy.REJECT
+
+
+def test_a_key_that_is_not_for_mail(server: NameServer) -> None:
+    """It proves nothing, and hides nothing of what the domain asks for."""
+    other = key_record().replace("k=rsa;", "k=rsa; s=other;")
+    server.zone[("s._domainkey.k.de", "TXT")] = [other]
+    found = checked(server, signed(a_mail(), "k.de"))
+    assert [each.result for each in found.signatures] == [Result.FAIL]
+    assert judge("k.de", found).policy is DmarcPolicy.REJECT
 
 
 def tag(raw: bytes, change: Callable[[bytes], bytes]) -> bytes:
