@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flask import current_app, flash, redirect, render_template, request, url_for
+from flask import current_app, flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 from wtforms import HiddenField, SelectField
 
@@ -111,7 +111,7 @@ def remove(object_id: int) -> Response:
         confirm=_("Remove"),
         entry=blocked_sender(reading(), object_id),
     )
-    return Response(page)
+    return make_response(page)
 
 
 def _ask(form: BlockForm, held: HeldSender | None) -> Response | None:
@@ -135,7 +135,7 @@ def _ask(form: BlockForm, held: HeldSender | None) -> Response | None:
         hit=hit,
         value=value,
     )
-    return Response(page)
+    return make_response(page)
 
 
 def _block(form: BlockForm, held: HeldSender | None) -> Response:

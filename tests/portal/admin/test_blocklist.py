@@ -1,7 +1,10 @@
 """The page of the blocklist: adding, asking before customers are hit, removing, held mail."""
 
 import re
+from collections.abc import Callable
 
+import pytest
+from playwright.sync_api import Page
 from sqlalchemy import select
 
 from core.intake.blocking import block
@@ -17,7 +20,14 @@ from core.words import BlockedKind, HeldState
 from tests.intake.mails import a_mail
 from tests.portal.admin.browsing import Admin
 from tests.portal.admin.firm import SETUP
-from tests.support.portal import RunningPortal
+from tests.support.browser import (
+    DESKTOP,
+    PHONE,
+    OpenPage,
+    assert_accessible,
+    assert_no_horizontal_overflow,
+)
+from tests.support.portal import RunningPortal, SignIn
 
 PATH = "/admin/blocklist"
 
@@ -112,3 +122,36 @@ def test_the_sender_of_a_held_mail_is_blocked_and_the_mail_discarded(
     with pages.database.read() as session:
         held = session.get_one(Delivery, delivery)
         assert (held.held, held.settled_why) == (HeldState.DISCARDED, "The sender is blocked.")
+
+
+@pytest.mark.parametrize(("size", "locale"), [(DESKTOP, "en-GB"), (PHONE, "de-DE")])
+def test_the_pages_in_a_browser(
+    portal: RunningPortal,
+    open_page: OpenPage,
+    sign_in: SignIn,
+    shoot: Callable[[Page, str], None],
+    size: tuple[int, int],
+    locale: str,
+) -> None:
+    add(portal, BlockedKind.DOMAIN, "newsletter.example", "Werbung, trotz Abmeldung")
+    add(portal, BlockedKind.PEER, "2001:db8:1234:5678:9abc:def0::/96")
+    entry = add(portal, BlockedKind.ADDRESS, "somebody-with-a-long-name@mail.spam.example")
+    delivery = hold(portal)
+    page = open_page(size=size, dark=size == PHONE, locale=locale)
+    sign_in(page, "ada")
+    for name, path in {
+        "list": PATH,
+        "remove": f"{PATH}/{entry}/remove",
+        "new": f"{PATH}/new",
+        "held": f"{PATH}/new?held={delivery}",
+    }.items():
+        page.goto(portal.address(path))
+        assert_no_horizontal_overflow(page)
+        assert_accessible(page)
+        shoot(page, f"blocklist-{name}-{locale}")
+    page.goto(portal.address(f"{PATH}/new"))
+    page.locator("#kind").select_option("domain")
+    page.locator("#value").fill("muster.example")
+    page.locator("form.card-form button[type=submit]").click()
+    assert_accessible(page)
+    shoot(page, f"blocklist-confirm-{locale}")
