@@ -9,7 +9,7 @@ from sqlalchemy import select
 from core.config import SmtpSection
 from core.mail.authentication.check import BUSY
 from core.models import Mail
-from core.words import Evidence
+from core.words import DecisionKind, Evidence
 from gateway.limits import Limits
 from tests.gateway.conftest import Run
 from tests.gateway.running import ACCEPTED, DATA, ENVELOPE, HELLO, Running
@@ -130,7 +130,11 @@ def checking(run: Run, server: NameServer) -> Running:
 
 
 def submit(
-    running: Running, raw: bytes, reply: str = ACCEPTED, mail_from: str = "anna@other.example"
+    running: Running,
+    raw: bytes,
+    reply: str = ACCEPTED,
+    mail_from: str = "anna@other.example",
+    to: str = "vertrieb@example.org",
 ) -> None:
     """Send these bytes in a session of its own."""
     lines = "".join(f"    C: {line}\n" for line in raw.decode().removesuffix("\r\n").split("\r\n"))
@@ -138,7 +142,7 @@ def submit(
         f"""{HELLO}
     C: MAIL FROM:<{mail_from}>
     S: 250 2.1.0 OK
-    C: RCPT TO:<vertrieb@example.org>
+    C: RCPT TO:<{to}>
     S: 250 2.1.5 OK
 {DATA}{lines}    C: .
     {reply}
@@ -157,12 +161,67 @@ def test_a_signature_that_covers_a_part(checking: Running) -> None:
 
 
 def test_a_replayed_mail(checking: Running) -> None:
-    """A second delivery of signed bytes makes no second ticket, from whomever it comes."""
+    """A second delivery of signed bytes under the same envelope makes no second ticket."""
     raw = signed(MAIL, "muster.example")
     submit(checking, raw)
     submit(checking, raw)
     assert checking.tickets() == 1
     assert evidence(checking) is Evidence.VERIFIED
+
+
+def test_a_mail_replayed_to_another_queue(checking: Running) -> None:
+    """DKIM does not cover the envelope: it is Anna's text, and filed where she may write."""
+    raw = signed(MAIL, "muster.example")
+    submit(checking, raw)
+    submit(checking, raw, to="technik@example.org")
+    submit(checking, raw, to="rechnung@example.org")
+    submit(checking, raw, to="technik@example.org")
+    assert [(each.decision, each.reason) for each in checking.deliveries()[:3]] == [
+        (DecisionKind.OPEN_TICKET, "allowed"),
+        (DecisionKind.OPEN_TICKET, "allowed"),
+        (DecisionKind.HOLD, "queue-forbidden"),
+    ]
+    assert checking.tickets() == 2
+    assert evidence(checking) is Evidence.VERIFIED
+
+
+def test_a_replayed_mail_with_another_subject(checking: Running) -> None:
+    submit(checking, signed(MAIL, "muster.example").replace(b"Frage", b"Antwort"))
+    assert evidence(checking) is Evidence.NEUTRAL
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        results(PASS, f"({RELAY}) {RELAY}"),
+        results(PASS, f'"{RELAY}"'),
+        results(PASS, RELAY.upper()),
+        f"{RECEIVED}\n{results(PASS)}",
+        results(f"dkim=none ({PASS}); {PASS}"),
+    ],
+    ids=["comment", "quoted", "upper case", "below Received", "comment with a result"],
+)
+def test_tricks_with_results_from_outside(checking: Running, header: str) -> None:
+    """Threat I6: however it is written, nobody outside is believed."""
+    submit(checking, header.replace("\n", "\r\n").encode() + b"\r\n" + MAIL)
+    assert evidence(checking) is Evidence.NEUTRAL
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (results(f"dkim=none ({PASS})"), Evidence.NEUTRAL),
+        (results(PASS, f"({RELAY}) mx.evil.example"), Evidence.NEUTRAL),
+        (results(PASS, f'"{RELAY}"'), Evidence.NEUTRAL),
+        (results(PASS, RELAY.upper()), Evidence.VERIFIED),
+        (results(PASS, "mx.evil.example") + "\n" + results(PASS), Evidence.NEUTRAL),
+    ],
+    ids=["result in a comment", "name in a comment", "quoted name", "upper case", "not on top"],
+)
+def test_tricks_with_results_through_a_relay(run: Run, header: str, expected: Evidence) -> None:
+    running = run(trusted_relays=["127.0.0.1"], authserv_id=RELAY)
+    send(running, header)
+    assert evidence(running) is expected
 
 
 def test_a_server_of_the_domain(checking: Running) -> None:

@@ -1,6 +1,7 @@
 """Our own check: SPF, DKIM and DMARC against a real name server (threats I7 and I8)."""
 
 import base64
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 
@@ -145,6 +146,23 @@ def test_ed25519_with_another_key(server: NameServer, record: list[str]) -> None
     found = checked(server, ed25519_signed(a_mail()))
     assert [each.result for each in found.signatures] == [Result.FAIL]
     assert judge("k.de", found).policy is DmarcPolicy.REJECT
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "result"),
+    [("ed25519-sha256", Result.PASS), ("rsa-sha256", Result.FAIL), ("sha256", Result.POLICY)],
+)
+def test_a_key_of_another_kind_than_the_signature_says(
+    server: NameServer, algorithm: str, result: Result
+) -> None:
+    server.zone[ED25519_SELECTOR] = ed25519_record()
+    body_hash = base64.b64encode(hashlib.sha256(b"Guten Tag\r\n").digest()).decode()
+    value = f"v=1; a={algorithm}; c=relaxed/relaxed; d=k.de; s=e; h=from; bh={body_hash}; b="
+    covered = f"from:anna@k.de\r\ndkim-signature:{value}".encode()
+    signature = ED25519.sign(hashlib.sha256(covered).digest()).signature
+    field = f"DKIM-Signature: {value}{base64.b64encode(signature).decode()}\r\n".encode()
+    (found,) = checked(server, field + a_mail()).signatures
+    assert found.result is result
 
 
 def test_a_key_that_is_not_for_mail(server: NameServer) -> None:
