@@ -160,7 +160,8 @@ def test_new_mail_and_replies_are_refused_alike(
     ticket_id = receipt.recipients[0].ticket_id
     assert ticket_id is not None
     entry = blocked(database, kind, value)
-    reply = a_mail(subject=f"Re: [#{ticket_number(ticket_id)}] Frage", message_id="<2@x.example>")
+    subject = f"Re: [Ticket#{ticket_number(ticket_id)}] Frage"
+    reply = a_mail(subject=subject, message_id="<2@x.example>")
     new = a_mail(message_id="<3@x.example>")
     assert replies(database, from_peer(reply, peer), from_peer(new, peer)) == [REFUSED] * 2
     with database.read() as session:
