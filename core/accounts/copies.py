@@ -31,19 +31,17 @@ OF_A_CUSTOMER = ("number", "name")  # the rest of a customer is kept here
 def check_unchanged(
     current: Customer | CustomerUser, before: Any, after: Any, problems: Problems
 ) -> None:
-    """Gather a problem for each field of a copy that differs and is not kept here.
+    """Gather a problem for each field that differs and is not kept here.
 
-    ``before`` and ``after`` are values of one dataclass.
+    ``current`` is a copy, ``before`` and ``after`` are values of one dataclass.
     """
-    if current.source is None:
-        return
     old, new = asdict(before), asdict(after)
     fields: Iterable[str] = OF_A_CUSTOMER
     if isinstance(current, CustomerUser):
         fields = [name for name in new if name not in KEPT_HERE and name != "share_address"]
     for name in fields:
         if old[name] != new[name]:
-            problems.add(_kept_there(name, current.source))
+            problems.add(_kept_there(name, current.source or ""))
 
 
 def check_no_copy(account: Account, field: str) -> None:

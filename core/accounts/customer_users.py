@@ -161,7 +161,7 @@ def check_customer_user(
     customer = _customer(lookups, values.customer_number, problems, may_be_new=create_customer)
     problems.raise_any()
     values = _as_stored(values, wanted)
-    if current is not None and not from_source:
+    if current is not None and current.source is not None and not from_source:
         check_unchanged(current, customer_user_values(current), values, problems)
         problems.raise_any()
     return CheckedCustomerUser(values, customer, wanted)

@@ -106,7 +106,7 @@ def check_customer(
     """
     problems = Problems()
     checked = _checked(lookups, values, current, problems)
-    if current is not None and not from_source:
+    if current is not None and current.source is not None and not from_source:
         check_unchanged(current, customer_values(current), checked, problems)
     problems.raise_any()
     return checked
