@@ -41,6 +41,7 @@ from core.models import (
 from core.organisation import Organisation, load_organisation
 from core.outgoing.compose import subject_of_reply
 from core.tickets.changing import record_change, set_state, workable_ticket
+from core.tickets.tags import unite_tags
 from core.tickets.view import ticket_for_staff, ticket_with_number
 from core.words import Author, Flag, TicketState
 
@@ -69,6 +70,7 @@ def merge(
     check_merge(session, organisation, source, target)
     _merge_seen(session, source, target)
     _merge_mutes(session, source, target)
+    unite_tags(session, source.id, target.id)
     articles = _move_contents(session, source, target)
     target.waiting_since = _older(source.waiting_since, target.waiting_since)
     set_state(source, TicketState.CLOSED)

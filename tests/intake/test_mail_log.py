@@ -218,7 +218,8 @@ def test_every_step_of_the_table_reads_in_german(facts: object) -> None:
         assert one.rule != other.rule or one.rule in SAME
 
 
-SAME = {"Portal", "Agent", "Admin", "Normal", "Support", "Domain"}  # alike in both languages
+# alike in both languages
+SAME = {"Portal", "Agent", "Admin", "Normal", "Support", "Domain", "Server"}
 
 
 def test_every_reason_and_rule_has_a_name() -> None:
@@ -230,6 +231,7 @@ def test_every_reason_and_rule_has_a_name() -> None:
     }
     assert reasons == set(labels.REASONS)
     found = {"recipient", "sender", "identify", "permission", "thread", "unreadable"}
+    found |= {"number_confirmed", "number_denied"}  # of releases by somebody's click
     found |= {rules.too_many_tickets.__name__, rules.evidence_demanded.__name__}
     assert {rule.__name__ for rule in rules.RULES} | found == set(labels.RULES)
     assert reason_label("of an older version") == "of an older version"
