@@ -160,12 +160,12 @@ def _held_of_request() -> HeldSender | None:
 
 
 def _values_of(mail: Mail) -> dict[BlockedKind, str]:
-    """Return what of a mail can be blocked; the client of a relay of ours is not known."""
+    """Return what of a mail can be blocked; who handed it to a relay of ours is not known."""
     address = mail.from_address or mail.mail_from
     found = {
         BlockedKind.ADDRESS: address,
         BlockedKind.DOMAIN: address.rpartition("@")[2],
-        BlockedKind.PEER: mail.peer,
+        BlockedKind.PEER: "" if mail.trusted else mail.peer,
     }
     return {kind: value for kind, value in found.items() if value}
 
