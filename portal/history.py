@@ -14,6 +14,7 @@ from core.i18n import gettext as _
 from core.labels import label, reason_label
 from core.models import AuditEvent, ticket_number
 from core.paging import Page
+from core.routing.rule import actions_from_json, conditions_from_json
 from core.words import (
     ActorKind,
     AutoResponse,
@@ -26,6 +27,7 @@ from core.words import (
     Permission,
     Priority,
     Role,
+    RoutingScope,
     SenderPolicy,
     StrangersRule,
     TicketState,
@@ -33,6 +35,8 @@ from core.words import (
 )
 from portal.account import THEMES
 from portal.database import reading
+from portal.rule_words import actions_in_words, conditions_in_words
+from portal.visitors import organisation
 from portal.vocabulary import LANGUAGE_NAMES
 
 PER_PAGE = 25
@@ -99,6 +103,8 @@ ACTOR_KINDS: Mapping[ActorKind, str] = {
     ActorKind.SYSTEM: N_("Schalter itself"),
 }
 FIELDS: Mapping[str, str] = {
+    "tags": N_("Tags"),
+    "actions": N_("Actions"),
     "addresses": N_("Mail addresses"),
     "articles": N_("Messages"),
     "auto_response": N_("Automatic answer"),
@@ -109,6 +115,7 @@ FIELDS: Mapping[str, str] = {
     "cc": N_("Copy to"),
     "city": N_("City"),
     "comment": N_("Comment"),
+    "conditions": N_("Conditions"),
     "country": N_("Country"),
     "customer_group_always_groups": N_("Groups for everybody"),
     "customer_group_support": N_("Customer groups"),
@@ -146,6 +153,7 @@ FIELDS: Mapping[str, str] = {
     "organisation_name": N_("Name of the organisation"),
     "owner_id": N_("Owner"),
     "phone": N_("Phone"),
+    "position": N_("Position"),
     "postcode": N_("Postcode"),
     "priority": N_("Priority"),
     "purpose": N_("Purpose"),
@@ -158,12 +166,14 @@ FIELDS: Mapping[str, str] = {
     "sees_customer_tickets": N_("Sees all tickets of the customer"),
     "sender_address": N_("Sender of mail that belongs to no queue"),
     "sender_policy": N_("Trust in senders"),
+    "scope": N_("Applies to"),
     "session_hours": N_("Longest session"),
     "session_idle_minutes": N_("Session ends when idle for"),
     "share_address": N_("Share addresses"),
     "signature": N_("Signature"),
     "split_from": N_("Split off from"),
     "state": N_("State"),
+    "stop": N_("Ask no further rule when this one fits"),
     "strangers": N_("Mail of unknown senders"),
     "street": N_("Street"),
     "subject_de": N_("Subject in German"),
@@ -195,6 +205,7 @@ _WORDS: Mapping[str, type[StrEnum]] = {
     "priority": Priority,
     "role": Role,
     "sender_policy": SenderPolicy,
+    "scope": RoutingScope,
     "state": TicketState,
     "strangers": StrangersRule,
     "valid": Validity,
@@ -209,6 +220,7 @@ _PAGES: Mapping[str, str] = {
     "group": "admin_groups.edit",
     "queue": "admin_queues.edit",
     "reply-template": "admin_templates.edit",
+    "routing-rule": "admin_rules.edit",
     "staff": "admin_staff.edit",
 }
 
@@ -307,7 +319,10 @@ def _changes(event: AuditEvent) -> Iterator[Change]:
             continue
         name = _(FIELDS.get(key, key))
         old, new = before.get(key), after.get(key)
-        if isinstance(old, dict) or isinstance(new, dict):
+        if event.object_kind == "routing-rule" and key in _PARTS_OF_RULE:
+            in_words = _PARTS_OF_RULE[key]
+            yield Change(name, in_words(old), in_words(new), key not in before)
+        elif isinstance(old, dict) or isinstance(new, dict):
             yield from _permissions(old or {}, new or {}, is_new=event.before is None)
         else:
             kind, is_new = event.object_kind, key not in before
@@ -363,4 +378,19 @@ _SHOWN: Mapping[str, Callable[[str], str]] = {
     "reason": reason_label,
     "language": lambda value: LANGUAGE_NAMES.get(value, value),
     "theme": _theme,
+}
+
+
+def _conditions(stored: Mapping[str, Any] | None) -> str:
+    return conditions_in_words(conditions_from_json(stored)) if stored else ""
+
+
+def _actions(stored: Mapping[str, Any] | None) -> str:
+    queues = {queue.id: queue.name for queue in organisation().queues.values()}
+    return actions_in_words(actions_from_json(stored), queues) if stored else ""
+
+
+_PARTS_OF_RULE: Mapping[str, Callable[[Mapping[str, Any] | None], str]] = {
+    "conditions": _conditions,
+    "actions": _actions,
 }

@@ -23,7 +23,16 @@ from wtforms.widgets import HiddenInput
 from core.errors import Duplicate, Invalid, Stale
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
-from core.models import AuditEvent, Customer, CustomerUser, Group, Queue, ReplyTemplate, Staff
+from core.models import (
+    AuditEvent,
+    Customer,
+    CustomerUser,
+    Group,
+    Queue,
+    ReplyTemplate,
+    RoutingRule,
+    Staff,
+)
 from portal.admin.stored import stored
 from portal.database import finish_writing, reading
 from portal.forms import Form, choices, put
@@ -35,7 +44,9 @@ else:
     Values = Any
 
 P = ParamSpec("P")
-Versioned = TypeVar("Versioned", Customer, CustomerUser, Group, Queue, ReplyTemplate, Staff)
+Versioned = TypeVar(
+    "Versioned", Customer, CustomerUser, Group, Queue, ReplyTemplate, RoutingRule, Staff
+)
 
 
 class Starred:
@@ -47,7 +58,7 @@ class Starred:
         """Let every value pass."""
 
 
-def text(label: LazyProxy, *, starred: bool = False) -> StringField:
+def text(label: LazyProxy | str, *, starred: bool = False) -> StringField:
     """Return a field for a line of text; one that was not sent is empty."""
     return StringField(label, [Starred()] if starred else [], filters=[_sent])
 
@@ -165,7 +176,7 @@ class EditForm(Form):
     def take_over(self, now: Values, typed: Values, events: Sequence[AuditEvent]) -> None:
         """Say what these events of others are; take over what the reader had left alone."""
         current = type(self)(formdata=None, obj=now)
-        for name in _left_alone(typed, events):
+        for name in left_alone(typed, events):
             if name in self._fields:
                 put(self._fields[name], current._fields[name].data)
         self.others = tuple(entry_of(event) for event in events)
@@ -178,7 +189,7 @@ class EditForm(Form):
         return response
 
 
-def _left_alone(typed: Values, events: Sequence[AuditEvent]) -> list[str]:
+def left_alone(typed: Values, events: Sequence[AuditEvent]) -> list[str]:
     """Return the fields that others have changed and the reader has not."""
     mine = _as_stored(asdict(typed))
     before: dict[str, Any] = {}

@@ -20,8 +20,19 @@ from core.accounts.queues import QueueValues, save_queue
 from core.accounts.search_text import searchable, sort_key
 from core.audit import Actor
 from core.models import BouncingAddress, Customer, CustomerUser, Group, now
+from core.routing import rule as routing
+from core.routing.rule import Field, Operator, RuleValues
+from core.routing.rules import save_rule
 from core.tickets.reply_templates import TemplateValues, save_template
-from core.words import ActorKind, ForbiddenRule, Permission, StrangersRule, Validity
+from core.words import (
+    ActorKind,
+    ForbiddenRule,
+    Permission,
+    Priority,
+    RoutingScope,
+    StrangersRule,
+    Validity,
+)
 
 SETUP = Actor(ActorKind.STAFF, None, "ada", "192.0.2.9")
 
@@ -97,6 +108,27 @@ PEOPLE = [
     ("Monika", "Vogel", "K-1050"),
     ("Wolfgang", "Zimmermann", "K-1060"),
 ]
+RULES = [
+    RuleValues(
+        name="Mahnungen",
+        conditions=routing.Conditions(
+            (
+                routing.Group(
+                    (
+                        routing.Test(
+                            Field.SUBJECT, Operator.MATCHES, r"\b(Mahnung|Zahlungserinnerung)\b"
+                        ),
+                        routing.Test(Field.HEADER, Operator.EXISTS, name="X-Faktura", negated=True),
+                    )
+                ),
+                routing.Group((routing.Test(Field.FROM, Operator.WITHIN, "northwind.example"),)),
+            ),
+        ),
+        actions=routing.Actions(priority=Priority.HIGH, tags=("mahnung",)),
+        stop=True,
+    ),
+    RuleValues(name="Alles zählen", scope=RoutingScope.BOTH, valid=False),
+]
 
 
 def add_firm(session: Session) -> None:
@@ -111,6 +143,8 @@ def add_firm(session: Session) -> None:
         save_customer_user(session, SETUP, _account(first_name, last_name, number))
     for template in TEMPLATES:
         save_template(session, SETUP, template)
+    for rule in RULES:
+        save_rule(session, SETUP, rule)
     _permit(session)
 
 
