@@ -33,12 +33,19 @@ from core.words import (
     Role,
     RoutingScope,
     SenderPolicy,
+    SourceConflict,
     StrangersRule,
     TicketState,
     Validity,
 )
 
 _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
+    SourceConflict: {
+        SourceConflict.LOGIN: N_("Login already taken"),
+        SourceConflict.ADDRESS: N_("Address of several accounts"),
+        SourceConflict.KEY: N_("Key not unique"),
+        SourceConflict.FAULTY: N_("Faulty record"),
+    },
     TicketState: {
         TicketState.NEW: N_("New"),
         TicketState.OPEN: N_("Open"),
