@@ -17,6 +17,7 @@ from core.errors import InvalidFields, NotFound
 from core.i18n import LANGUAGES
 from core.intake.incoming import Incoming
 from core.intake.pipeline import take_in
+from core.mail.authentication.findings import Findings, Result, Signature, Source
 from core.models import (
     AuditEvent,
     AutoResponseText,
@@ -132,6 +133,22 @@ def test_somebody_without_an_account_gets_no_name_and_no_link(office: Office) ->
     assert PORTAL not in text
     assert "Portal" not in text
     assert "\n\n\n" not in text
+
+
+def test_a_new_address_of_a_known_domain_is_answered_there(office: Office) -> None:
+    """Row M3 of table D, from the mail that comes in to the answer that goes out."""
+    mail = a_mail("Kundennummer: K-1000", sender="neu@muster.example")
+    proven = Findings(Source.EDGE, signatures=(Signature(Result.PASS, "muster.example"),))
+    with office.database.write() as session:
+        (receipt,) = take_in(session, [replace(mail, findings=proven)])
+        (outgoing,) = session.scalars(select(OutgoingMail))
+        assert (outgoing.recipient, outgoing.customer_user_id) == ("neu@muster.example", None)
+        outgoing_id, ticket_id = outgoing.id, receipt.recipients[0].ticket_id
+    answer = office.composed(outgoing_id)
+    assert answer["To"] == "neu@muster.example"
+    assert ticket_id is not None
+    assert str(ticket_number(ticket_id)) in text_of(answer)
+    assert PORTAL not in text_of(answer)
 
 
 def test_who_may_not_see_the_ticket_gets_no_link(office: Office) -> None:
