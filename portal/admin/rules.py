@@ -4,8 +4,10 @@ from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from core.i18n import gettext as _
+from core.intake.again import Comparison, with_rule
 from core.models import RoutingRule
 from core.routing.conditions import OPERATORS
+from core.routing.rule import RuleValues
 from core.routing.rules import (
     KIND,
     all_rules,
@@ -15,6 +17,7 @@ from core.routing.rules import (
     rule_values,
     save_rule,
 )
+from portal.admin.comparing import compared, is_trial
 from portal.admin.rule_form import CHECK, DO, RuleForm, edited
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
@@ -48,7 +51,7 @@ def index() -> str:
 def new() -> Response:
     """Show the form of a new rule, and create it."""
     form = _form(None)
-    if form.is_submitted() and _is_to_be_saved(form, None):
+    if form.is_submitted() and _is_to_be_saved(form):
         done = form.attempt(_create, form)
         if done is not None:
             return done
@@ -62,7 +65,7 @@ def edit(object_id: int) -> Response:
     form = _form(rule)
     if not form.is_submitted():
         form.read_now(reading(), KIND, rule)
-    elif _is_to_be_saved(form, rule):
+    elif _is_to_be_saved(form):
         done = form.attempt(_change, form, object_id)
         if done is not None:
             return done
@@ -117,15 +120,9 @@ def _form(rule: RoutingRule | None) -> RuleForm:
     return form
 
 
-def _is_to_be_saved(form: RuleForm, rule: RoutingRule | None) -> bool:
-    """Whether the form can be saved and its button says so; one only checks what was typed."""
-    do = request.form.get(DO)
-    if do not in (None, CHECK) or not form.validate():
-        return False
-    if do == CHECK:
-        with form.errors_of_core():
-            check_values(reading(), form.values(), rule)
-    return do is None
+def _is_to_be_saved(form: RuleForm) -> bool:
+    """Whether the form is complete, and its button says that it is to be saved."""
+    return DO not in request.form and not is_trial() and bool(form.validate())
 
 
 def _create(form: RuleForm) -> Response:
@@ -143,9 +140,28 @@ def _change(form: RuleForm, object_id: int) -> Response:
 
 
 def _answer(form: RuleForm, rule: RoutingRule | None) -> Response:
+    checked = _checked(form, rule)
     return form.answer(
         "admin/rule.html",
-        is_checked=request.form.get(DO) == CHECK and not form.has_errors,
+        comparison=_comparison(checked, rule) if is_trial() else None,
+        is_checked=checked is not None and not is_trial(),
         operators={field.value: [each.value for each in OPERATORS[field]] for field in OPERATORS},
         routing_rule=rule,
     )
+
+
+def _checked(form: RuleForm, rule: RoutingRule | None) -> RuleValues | None:
+    """Return the rule as it would be stored, where a button asks for that and nothing is wrong."""
+    is_asked = is_trial() or request.form.get(DO) == CHECK
+    if is_asked and form.validate():
+        with form.errors_of_core():
+            return check_values(reading(), form.values(), rule)
+    return None
+
+
+def _comparison(values: RuleValues | None, rule: RoutingRule | None) -> Comparison | None:
+    """Return what the rule as typed would change for the last mails."""
+    if values is None:
+        return None
+    rule_id = rule.id if rule is not None else None
+    return compared(with_rule(reading(), organisation(), rule_id, values))

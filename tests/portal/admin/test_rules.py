@@ -141,6 +141,22 @@ def test_who_was_slower_sees_what_others_have_saved(pages: RunningPortal, ada: A
     assert "Priority High" in history
 
 
+def test_an_unsaved_rule_is_tried_with_the_last_mails(pages: RunningPortal, ada: Admin) -> None:
+    mail = (
+        b"From: anna@muster.example\r\nTo: vertrieb@example.org\r\n"
+        b"Subject: Rechnung 7\r\n\r\nHallo\r\n"
+    )
+    pages.add_mail(mail, "anna@muster.example", "vertrieb@example.org")
+    rejects = {"name": "Nein", "actions.ending": "reject", "trial": "1"}
+    page = ada.fill(f"{PATH}/new", **rejects, **{VALUE: "Rechnung"}).get_data(as_text=True)
+    assert "1 of the last 1 mails would be decided differently:" in page
+    assert "Rechnung 7" in page
+    page = ada.fill(f"{PATH}/new", **rejects, **{VALUE: "Angebot"}).get_data(as_text=True)
+    assert "The last mail would be decided as it is now." in page
+    assert ada.fill(f"{PATH}/new", **rejects, **{VALUE: ""}).status_code == 422
+    assert order(pages) == []
+
+
 @pytest.mark.usefixtures("rules")
 def test_a_rule_is_deleted_on_a_page_of_its_own(pages: RunningPortal, ada: Admin) -> None:
     path = f"{PATH}/{stored_rule(pages).id}/delete"
