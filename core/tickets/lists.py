@@ -20,6 +20,7 @@ from core.models import Article, Ticket, TicketSeen
 from core.organisation import load_organisation
 from core.paging import Page, read_page
 from core.tickets.search import search_tickets
+from core.tickets.tags import has_tag
 from core.words import Flag, TicketState
 
 MAX_COUNTED = 1000  # of a state in a list of staff; one more says that there are more
@@ -100,6 +101,7 @@ class StaffFilter:
     customer_id: int | None = None
     customer_user_id: int | None = None
     flag: Flag | None = None
+    tag: str = ""
     query: str = ""
 
 
@@ -276,6 +278,8 @@ def _conditions(wanted: StaffFilter) -> Iterable[ColumnElement[bool]]:
         yield Ticket.customer_user_id == wanted.customer_user_id
     if wanted.flag is not None:
         yield Ticket.flag == wanted.flag
+    if wanted.tag:
+        yield has_tag(wanted.tag)
 
 
 def _readable(session: Session, queues: StaffQueues) -> ColumnElement[bool]:

@@ -20,6 +20,7 @@ from core.tickets.lists import (
     staff_counts,
     staff_tickets,
 )
+from core.tickets.tags import all_tags, tags_of
 from core.tickets.view import ticket_with_number
 from core.words import Flag, TicketState
 from portal.areas import Area, Audience
@@ -55,23 +56,27 @@ class Tab(NamedTuple):
 def index() -> str:
     """List the tickets of the queues that somebody may read."""
     session, mine, wanted = reading(), queues(), filter_of_request()
+    found = staff_tickets(
+        session,
+        mine,
+        wanted,
+        cursor=request.args.get("page"),
+        limit=the_viewer().account.tickets_per_page,
+    )
+    tags = dict.fromkeys([*all_tags(session, mine.readable), wanted.tag])
     others = [each for each in colleagues(session) if each.id != member().id]
     return render_template(
         "staff/tickets.html",
         customer=session.get(Customer, wanted.customer_id or 0),
         customer_user=session.get(CustomerUser, wanted.customer_user_id or 0),
         flags=[(flag.value, label(flag)) for flag in Flag],
-        found=staff_tickets(
-            session,
-            mine,
-            wanted,
-            cursor=request.args.get("page"),
-            limit=the_viewer().account.tickets_per_page,
-        ),
+        found=found,
         has_queues=bool(mine.readable),
         owners=[(ME, _("Mine")), (NOBODY, _("Nobody's")), *((o.id, o.name) for o in others)],
         parameters=parameters_of(wanted),
         queues=[(queue.id, queue.name) for queue in named(mine.readable)],
+        tags=[(tag, tag) for tag in tags if tag],
+        tags_of_tickets=tags_of(session, [ticket.id for ticket in found.page.items]),
         tabs_to_show=_tabs(staff_counts(session, mine, wanted), wanted),
         wanted=wanted,
         StateFilter=StateFilter,
@@ -96,6 +101,7 @@ def filter_of_request() -> StaffFilter:
         customer_id=id_of_request("customer"),
         customer_user_id=id_of_request("customer_user"),
         flag=word_of_request("flag", Flag),
+        tag=text_of_request("tag"),
         query=text_of_request("q"),
     )
 
@@ -109,6 +115,7 @@ def parameters_of(wanted: StaffFilter) -> dict[str, str]:
         "customer": str(wanted.customer_id or ""),
         "customer_user": str(wanted.customer_user_id or ""),
         "flag": wanted.flag.value if wanted.flag is not None else "",
+        "tag": wanted.tag,
         "q": wanted.query,
     }
     return {name: value for name, value in parameters.items() if value}
