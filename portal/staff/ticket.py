@@ -5,13 +5,14 @@ from werkzeug.wrappers import Response
 
 from core.errors import NotFound, Stale
 from core.i18n import gettext as _
+from core.tickets.tags import change_tags
 from core.tickets.view import final_ticket, ticket_for_staff
 from core.tickets.work import change_ticket, link, move_hides, ticket_values, unlink
 from portal.areas import Area, Audience
 from portal.database import finish_writing, reading, writing
 from portal.history import history_page
 from portal.staff.asking import member_in, queues
-from portal.staff.ticket_forms import ChangeForm, LinkForm, fields_of
+from portal.staff.ticket_forms import ChangeForm, LinkForm, TagsForm, fields_of
 from portal.staff.ticket_page import KIND, Difference, Returned, ticket_page
 from portal.visitors import organisation, the_viewer
 
@@ -68,6 +69,21 @@ def untie(public_id: str) -> Response:
     unlink(session, the_viewer().actor, staff, public_id, form.number.data)
     flash(_("The link is removed."))
     return redirect(url_for(".show", public_id=public_id), 303)
+
+
+@area.post("/tags")
+def tag(public_id: str) -> Response:
+    """Give the ticket other tags."""
+    form = TagsForm()
+    if form.validate():
+        with form.errors_of_core():
+            session = writing()
+            staff, _mine = member_in(session)
+            tags = (form.tags.data or "").split(",")
+            change_tags(session, the_viewer().actor, staff, public_id, tags)
+            flash(_("Saved."))
+            return redirect(url_for(".show", public_id=public_id), 303)
+    return ticket_page(public_id, Returned(tags=form))
 
 
 @area.get("/history")

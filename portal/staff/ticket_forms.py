@@ -7,6 +7,7 @@ from wtforms import (
     IntegerField,
     MultipleFileField,
     SelectField,
+    StringField,
     TextAreaField,
 )
 from wtforms.validators import InputRequired
@@ -135,6 +136,12 @@ class LinkForm(Form):
     """Another ticket by its number."""
 
     number = IntegerField(_l("Ticket number"), [InputRequired(REQUIRED)], id="link-number")
+
+
+class TagsForm(Form):
+    """The tags of a ticket, between commas."""
+
+    tags = StringField(_l("Tags"), default="")
 
 
 class TargetForm(Form):

@@ -15,6 +15,7 @@ from core.accounts.staff import StaffQueues
 from core.models import Article, ReplyTemplate, Ticket
 from core.outgoing.placeholders import fill, values_of
 from core.tickets.reply_templates import templates_for
+from core.tickets.tags import all_tags, tags_of
 from core.tickets.view import (
     Conversation,
     conversation,
@@ -30,7 +31,14 @@ from portal.history import last_events
 from portal.installation import installation
 from portal.staff.asking import member, queues
 from portal.staff.receiver import language_of, receiver_of
-from portal.staff.ticket_forms import ChangeForm, LinkForm, NoteForm, ReplyForm, TargetForm
+from portal.staff.ticket_forms import (
+    ChangeForm,
+    LinkForm,
+    NoteForm,
+    ReplyForm,
+    TagsForm,
+    TargetForm,
+)
 from portal.visitors import organisation
 
 KIND = "ticket"
@@ -60,6 +68,7 @@ class Returned:
     note: NoteForm | None = None
     tie: LinkForm | None = None
     merge: TargetForm | None = None
+    tags: TagsForm | None = None
     differences: list[Difference] | None = None
     overtaken: bool = False
 
@@ -68,7 +77,7 @@ class Returned:
         """The status of the answer."""
         if self.differences is not None or self.overtaken:
             return 409
-        forms = (self.change, self.reply, self.note, self.tie, self.merge)
+        forms = (self.change, self.reply, self.note, self.tie, self.merge, self.tags)
         return 422 if any(form is not None and form.has_errors for form in forms) else 200
 
 
@@ -77,6 +86,7 @@ def ticket_page(public_id: str, returned: Returned | None = None) -> Response:
     session, mine = reading(), queues()
     returned = returned or Returned()
     ticket = ticket_for_staff(session, mine, public_id)
+    tags = tags_of(session, [ticket.id])[ticket.id]
     before = request.args.get("before", type=int)
     talk = conversation(session, ticket, internal=True, before=before)
     reply = _reply_form(session, returned.reply, ticket)
@@ -90,6 +100,7 @@ def ticket_page(public_id: str, returned: Returned | None = None) -> Response:
             for article in talk.articles
         },
         last_events=last_events(session, KIND, ticket.id, LAST_EVENTS),
+        known_tags=all_tags(session, mine.readable),
         links=linked_tickets(session, mine, ticket),
         mails=outgoing_of(session, ticket),
         may_work=mine.may_work(ticket.queue_id),
@@ -102,6 +113,8 @@ def ticket_page(public_id: str, returned: Returned | None = None) -> Response:
         reply=reply,
         returned=returned,
         signature=_signature(ticket),
+        tags=tags,
+        tags_form=returned.tags or TagsForm(formdata=None, tags=", ".join(tags)),
         talk=talk,
         ticket=ticket,
         tie=returned.tie or LinkForm(formdata=None),

@@ -23,3 +23,15 @@ def test_tags_are_shown_in_the_list_and_narrow_it_down(pages: RunningPortal) -> 
     assert "Eins" in page
     assert "Zwei" not in page
     assert "No ticket fits." in ada.get("/staff/tickets?tag=x")
+
+
+def test_tags_of_a_ticket_are_changed(pages: RunningPortal) -> None:
+    pages.add_mail(MAIL % b"Eins", "anna@muster.example", "vertrieb@example.org")
+    with pages.database.read() as session:
+        path = f"/staff/tickets/{session.scalars(select(Ticket.public_id)).one()}"
+    ada = Admin(pages.client("ada"))
+    token = ada.form(path).value("csrf_token")
+    for tags, status in (("Geld,  Eilig", 303), ("x" * 51, 422)):
+        answer = ada.client.post(f"{path}/tags", data={"csrf_token": token, "tags": tags})
+        assert answer.status_code == status
+    assert 'value="eilig, geld"' in ada.get(path)
