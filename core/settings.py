@@ -17,7 +17,7 @@ from core.audit import Actor
 from core.errors import Invalid, InvalidFields, Stale
 from core.i18n import LANGUAGES
 from core.i18n import gettext as _
-from core.mail.addresses import check_new_address
+from core.mail.addresses import check_new_address, domain_key
 from core.mail.text import one_line
 from core.models import OrganisationVersion, Setting
 from core.text import exact
@@ -54,6 +54,13 @@ def _address(value: str) -> str:
         raise ValueError(wrong.message) from None
 
 
+def _domain(value: str) -> str:
+    key = domain_key(value)
+    if key is None:
+        raise ValueError(_('"%(domain)s" is not a mail domain.', domain=value))
+    return key
+
+
 def _clean(value: Any) -> Any:
     return exact(one_line(value)) if isinstance(value, str) else value
 
@@ -65,6 +72,7 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
 Clean = BeforeValidator(_clean)
 Label = Annotated[str, Field(min_length=1, max_length=64), Clean]
 Header = Annotated[Label, AfterValidator(_header)]
+Domain = Annotated[str, Field(min_length=1, max_length=253), Clean, AfterValidator(_domain)]
 GroupName = Annotated[str, Field(min_length=1, max_length=100), Clean]
 
 
@@ -74,11 +82,13 @@ class Settings(BaseModel):
     ``customer_group_support`` and ``customer_group_always_groups`` are the handbook's
     *CustomerGroupSupport* and *CustomerGroupAlwaysGroups*; without group support every valid
     customer user may use every valid queue. ``number_labels`` are literal words before a Kunden#
-    in subject or text, ``number_headers`` header fields that hold one. ``sender_address`` is whom
-    mail is from that belongs to no queue. Automatic answers: at most ``auto_responses_per_address``
-    to one address in 24 hours, and ``auto_responses_per_hour`` in all. An account that opens more
-    than ``burst_tickets`` tickets in one queue within ten minutes gets one ticket for the rest.
-    Held mail is put aside after ``held_days`` days without a decision, never with 0.
+    in subject or text, ``number_headers`` header fields that hold one. ``relay_authenticates`` are
+    domains whose senders a trusted relay vouches for where it writes no results of its checks.
+    ``sender_address`` is whom mail is from that belongs to no queue. Automatic answers: at most
+    ``auto_responses_per_address`` to one address in 24 hours, and ``auto_responses_per_hour`` in
+    all. An account that opens more than ``burst_tickets`` tickets in one queue within ten minutes
+    gets one ticket for the rest. Held mail is put aside after ``held_days`` days without a
+    decision, never with 0.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -92,6 +102,9 @@ class Settings(BaseModel):
     support_contact: Annotated[str, Field(max_length=300), Clean] = ""
     language: Annotated[str, AfterValidator(_language)] = "de"
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "Europe/Berlin"
+    relay_authenticates: Annotated[
+        tuple[Domain, ...], Field(max_length=100), AfterValidator(_distinct)
+    ] = ()
     number_headers: Annotated[
         tuple[Header, ...], Field(max_length=20), AfterValidator(_distinct)
     ] = ("X-Kundennummer", "X-Customer-Number")

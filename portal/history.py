@@ -159,6 +159,7 @@ FIELDS: Mapping[str, str] = {
     "purpose": N_("Purpose"),
     "queue_id": N_("Queue"),
     "reason": N_("Reason"),
+    "relay_authenticates": N_("Domains that our relays vouch for"),
     "recipient": N_("Recipient"),
     "role": N_("Role"),
     "rows_changed": N_("Changed by the file"),

@@ -37,6 +37,7 @@ from core.intake.named_tickets import (
 )
 from core.intake.prepare import Prepared
 from core.mail.addresses import address_key
+from core.mail.authentication.findings import Findings, Source
 from core.mail.customer_numbers import Claim, find_claims
 from core.mail.message import FROM_DEFECTS
 from core.mail.tokens import Token, TokenKind, looks_like_token
@@ -53,6 +54,7 @@ from core.words import Evidence
 
 _NEUTRAL = N_("Nothing proves or disproves the sender.")
 _OWN_ADDRESS = N_("The sender uses an address of ours from outside.")
+_VOUCHED = N_("A relay of ours handed it over, and the settings say that it knows this domain.")
 _PORTAL = N_("Signed in to the portal.")
 _STAFF = N_("Staff have decided whom the mail is from.")
 
@@ -211,6 +213,8 @@ def _sender(organisation: Organisation, prepared: Prepared) -> SenderFacts:
     )
     if domain in organisation.own_domains and not inside:
         return SenderFacts(prepared.from_key, Evidence.FAILED, _OWN_ADDRESS, own_address=True)
+    if _relay_vouches(organisation, prepared, domain):
+        return SenderFacts(prepared.from_key, Evidence.VERIFIED, _VOUCHED)
     if (verdict := prepared.verdict) is None:
         return SenderFacts(prepared.from_key, Evidence.NEUTRAL, _NEUTRAL)
     return SenderFacts(
@@ -219,6 +223,19 @@ def _sender(organisation: Organisation, prepared: Prepared) -> SenderFacts:
         verdict.why,
         policy=verdict.policy,
         doubt=verdict.doubt,
+    )
+
+
+def _relay_vouches(organisation: Organisation, prepared: Prepared, domain: str) -> bool:
+    """Whether an admin has said that our relays authenticate a domain (threat model, D).
+
+    What a relay says about the mail itself, good or bad, counts for more.
+    """
+    says_nothing = prepared.findings in {None, Findings(Source.RELAY)}
+    return (
+        says_nothing
+        and prepared.incoming.envelope.trusted
+        and domain in organisation.settings.relay_authenticates
     )
 
 

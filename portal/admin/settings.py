@@ -91,6 +91,7 @@ class SettingsForm(EditForm):
     language = SelectField(_l("Language"))
     time_zone = SelectField(_l("Time zone"))
     sender_policy = RadioField(_l("Trust in senders"))
+    relay_authenticates = LinesField(_l("Domains that our relays vouch for"))
     number_headers = LinesField(_l("Header fields with a Kunden#"))
     number_labels = LinesField(_l("Words before a Kunden#"))
     sender_address = text(_l("Sender of mail that belongs to no queue"))
