@@ -147,12 +147,16 @@ _ANSWERS: Mapping[str, type[StrEnum]] = {
     "identify": MatchKind,
     "permission": Permission,
 }
+# A routing rule need not decide: then it says what it has changed.
+_EFFECTS = {"fits": N_("fits"), "queue": N_("another queue"), "skipped": N_("left out")}
 
 
 def _answer(rule: str, answer: str) -> str:
     """Return an answer in words: of a rule it is a fate, of a finding what was found."""
     if rule == "recipient":
         return answer  # the name of a queue
+    if rule == "routing_rule" and answer in _EFFECTS:
+        return _(_EFFECTS[answer])
     kind = _ANSWERS.get(rule, DecisionKind)
     return label(kind(answer)) if answer in set(kind) else _(_NONE)
 
