@@ -32,6 +32,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from core.errors import ConfigError
+from core.mail.addresses import domain_key
 
 DEFAULT_FILE = "schalter.toml"
 ENVIRONMENT_PREFIX = "SCHALTER_"
@@ -83,6 +84,13 @@ def _host_name(value: str) -> str:
     return value
 
 
+def _domain(value: str) -> str:
+    key = domain_key(value)
+    if not key:
+        raise ValueError("must be a domain")
+    return key
+
+
 def _relay_host(value: str) -> str:
     try:
         return str(ipaddress.ip_address(value)) if ":" in value else value and _host_name(value)
@@ -106,6 +114,7 @@ HostPort = Annotated[str, AfterValidator(_host_port)]
 Listener = Annotated[str, AfterValidator(_listener)]
 Network = Annotated[str, AfterValidator(_network)]
 NameServer = Annotated[str, AfterValidator(_name_server)]
+Domain = Annotated[str, AfterValidator(_domain)]
 HostName = Annotated[str, AfterValidator(_host_name)]
 RelayHost = Annotated[str, AfterValidator(_relay_host)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
@@ -139,6 +148,7 @@ class SmtpSection(Section):
     authserv_id: str = ""
     sender_checks: Literal["direct", "all", "off"] = "direct"
     name_servers: list[NameServer] = []
+    arc_sealers: list[Domain] = []  # whose seals on mail that they passed on are believed
 
     @property
     def name_server_addresses(self) -> list[tuple[str, int]]:

@@ -6,6 +6,7 @@ loop nor the writer, nor the memory that other messages need.
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from core.config import SmtpSection
 from core.intake.incoming import Envelope
@@ -54,7 +55,7 @@ class SenderChecks:
             # No name for the bytes: they are gone as soon as the check is done.
             checking = asyncio.get_running_loop().run_in_executor(
                 self._threads,
-                check_sender,
+                partial(check_sender, sealers=self._smtp.arc_sealers),
                 await spool.read(),
                 envelope.peer,
                 envelope.helo,

@@ -100,7 +100,14 @@ def _findings(smtp: SmtpSection, envelope: Envelope, raw: bytes) -> Findings | N
     if not smtp.checks_sender(envelope.peer, trusted=envelope.trusted):
         return None
     resolver = Resolver(smtp.name_server_addresses)
-    return check_sender(raw, envelope.peer, envelope.helo, envelope.mail_from, resolver)
+    return check_sender(
+        raw,
+        envelope.peer,
+        envelope.helo,
+        envelope.mail_from,
+        resolver,
+        sealers=smtp.arc_sealers,
+    )
 
 
 def _read(file: str, limit: int) -> bytes:

@@ -8,11 +8,13 @@ from sqlalchemy import select
 
 from core.config import SmtpSection
 from core.mail.authentication.check import BUSY
+from core.mail.authentication.findings import chips
 from core.models import Mail
 from core.words import DecisionKind, Evidence
 from gateway.limits import Limits
 from tests.gateway.conftest import Run
 from tests.gateway.running import ACCEPTED, DATA, ENVELOPE, HELLO, Running
+from tests.support.arc import arc_sealed
 from tests.support.dns import NameServer, key_record, name_server, signed
 
 RELAY = "mx.example.org"
@@ -103,6 +105,7 @@ def test_what_was_found_is_stored(run: Run) -> None:
         "dkim": [["pass", "muster.example", ""]],
         "dmarc": None,
         "problem": "",
+        "arc": None,
     }
 
 
@@ -302,6 +305,34 @@ def test_too_much_to_check(run: Run, server: NameServer) -> None:
 def test_whose_mail_is_checked(checks: str, peer: str, trusted: bool, expected: bool) -> None:
     section = SmtpSection.model_validate({"sender_checks": checks})
     assert section.checks_sender(peer, trusted=trusted) is expected
+
+
+def test_a_list_whose_seals_are_believed(run: Run, server: NameServer) -> None:
+    """From the configuration to the verdict and what staff see; without it the mail is forged."""
+    server.zone[RECORD] = ['"v=DMARC1; p=reject"']
+    server.zone[("s._domainkey.list.example", "TXT")] = [key_record()]
+    options = {"sender_checks": "all", "name_servers": [server.address]}
+    sealed = arc_sealed(MAIL, "list.example", PASS)
+    submit(run(**options), sealed, SPOOFED)
+    believing = run(**options, arc_sealers=["List.Example"])
+    submit(believing, arc_sealed(MAIL, "evil.example", PASS), SPOOFED)
+    submit(believing, sealed.replace(b"Guten", b"Schlechten"), SPOOFED)
+    assert believing.tickets() == 0
+    submit(believing, sealed)
+    assert believing.tickets() == 1
+    with believing.database.read() as session:
+        mail = session.scalars(select(Mail).order_by(Mail.id.desc()).limit(1)).one()
+    assert (mail.evidence, "ARC" in mail.evidence_why) == (Evidence.VERIFIED, True)
+    shown = [(each.method, each.detail) for each in chips(mail.authentication)]
+    assert shown[-2:] == [("ARC", "list.example"), ("ARC: DKIM", "muster.example")]
+
+
+def test_sealers_in_the_configuration() -> None:
+    section = SmtpSection.model_validate({"arc_sealers": ["Google.com.", "m\u00fcller.example"]})
+    assert section.arc_sealers == ["google.com", "xn--mller-kva.example"]
+    for wrong in ("", "a b", "@list.example", "*.example"):
+        with pytest.raises(ValidationError, match="must be a domain"):
+            SmtpSection.model_validate({"arc_sealers": [wrong]})
 
 
 def test_name_servers_in_the_configuration() -> None:

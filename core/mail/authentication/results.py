@@ -46,6 +46,7 @@ _POLICY = re.compile(r"(?:^|[\s;,])(?:p|policy)=(none|quarantine|reject)\b", re.
 # RFC 5451 had another word for a failure of SPF, which some still write.
 _RESULTS = {**{each.value: each for each in Result}, "hardfail": Result.FAIL}
 _POLICIES = {each.value: each for each in DmarcPolicy}
+_UNTYPED = frozenset({"reason", "action"})  # the latter is Microsoft's: what it did about DMARC
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,12 @@ def read_results(message: Message, authserv_id: str, domain: str) -> Findings:
     """Return what the relay that calls itself ``authserv_id`` found about a mail of ``domain``."""
     if message.parse_error is not None or not message.parts:
         return Findings(Source.RELAY, problem=UNREADABLE)
-    results = [
-        result
-        for field in fields_of(message.parts[0].fields, authserv_id)
-        for result in field.results
-    ]
+    return found_by(Source.RELAY, fields_of(message.parts[0].fields, authserv_id), domain)
+
+
+def found_by(source: Source, fields: Iterable[ResultsField], domain: str) -> Findings:
+    """Return what somebody's fields say about a mail of ``domain``."""
+    results = [result for field in fields for result in field.results]
     verdicts = {
         _dmarc(result)
         for result in results
@@ -95,13 +97,13 @@ def read_results(message: Message, authserv_id: str, domain: str) -> Findings:
         if result.method == "spf" and result.value("smtp.mailfrom")
     }
     if len(verdicts) > 1 or len(senders) > 1:
-        return Findings(Source.RELAY, problem=_CONTRADICTION)
+        return Findings(source, problem=_CONTRADICTION)
     signatures = tuple(
         Signature(_result(result), _domain(result.value("header.d", "header.i")))
         for result in results
         if result.method == "dkim" and result.value("header.d", "header.i")
     )
-    return Findings(Source.RELAY, next(iter(senders), None), signatures, next(iter(verdicts), None))
+    return Findings(source, next(iter(senders), None), signatures, next(iter(verdicts), None))
 
 
 def fields_of(fields: Iterable[tuple[bytes, bytes]], authserv_id: str) -> list[ResultsField]:
@@ -187,7 +189,7 @@ def _method_result(scanner: "_Scanner") -> MethodResult | None:
     while not scanner.at_end() and not scanner.is_at(";"):
         name = scanner.take(_KEYWORD).lower()
         comment += scanner.comments()
-        if name != "reason" or scanner.is_at("."):
+        if name not in _UNTYPED or scanner.is_at("."):
             scanner.expect(".")
             scanner.comments()
             name += "." + scanner.take(_KEYWORD).lower()

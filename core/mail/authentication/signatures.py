@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import dkim
 from dkim.util import InvalidTagValueList, parse_tag_value
@@ -54,29 +55,44 @@ def check_signatures(message: Message, domain: str, questions: Questions) -> tup
 
     Those of other domains are told, but not verified: they prove nothing. Never raises.
     """
-    start = message.parts[0].start
-    try:
-        fields, rest = dkim.rfc822_parse(message.raw[:start])
-    except dkim.DKIMException:
+    mail = as_signed(message)
+    if mail is None:
         return ()
-    if rest.strip() or sum(name.lower() == b"from" for name, _value in fields) != 1:
-        return ()  # dkimpy sees another mail than we do
-    body = _Body(message.raw[start:])
-    values = [value for name, value in fields if name.lower() == b"dkim-signature"]
+    values = [value for name, value in mail.fields if name.lower() == b"dkim-signature"]
     own: list[Signature] = []
     others: list[Signature] = []
     for number, value in enumerate(values[: MAX_SIGNATURES * 4]):
-        tags = _tags(value)
+        tags = tags_of(value)
         signer = domain_key(tags.get(b"d", b"").decode("ascii", "replace")) or ""
         if tags and not is_aligned(signer, domain):
             others.append(Signature(Result.NONE, signer, _OTHER))
         elif len(own) < MAX_SIGNATURES:
-            result, why = _verify(fields, number, tags, body, questions)
+            result, why = _verify(mail, number, tags, questions)
             own.append(Signature(result, signer, why))
     return (*own, *others[: MAX_SIGNATURES - len(own)])
 
 
-def _tags(value: bytes) -> Tags:
+@dataclass(frozen=True, slots=True)
+class SignedMail:
+    """A mail as those see it who sign and verify."""
+
+    fields: Fields
+    body: "_Body"
+
+
+def as_signed(message: Message) -> SignedMail | None:
+    """Return a mail as it is signed, None where dkimpy sees another mail than we do."""
+    start = message.parts[0].start
+    try:
+        fields, rest = dkim.rfc822_parse(message.raw[:start])
+    except dkim.DKIMException:
+        return None
+    if rest.strip() or sum(name.lower() == b"from" for name, _value in fields) != 1:
+        return None
+    return SignedMail(fields, _Body(message.raw[start:]))
+
+
+def tags_of(value: bytes) -> Tags:
     """Return the tags of a signature, none when it is malformed or takes too long to read."""
     if len(value) > MAX_FIELD or _LONG_BLANK.search(value):
         return {}
@@ -87,15 +103,19 @@ def _tags(value: bytes) -> Tags:
     return tags
 
 
-def _verify(
-    fields: Fields, number: int, tags: Tags, body: "_Body", questions: Questions
-) -> tuple[Result, str]:
-    if refused := _refused(tags):
-        return refused
-    key = _Key(questions)
+def verifier_of(fields: Fields, body: bytes) -> dkim.DKIM:
+    """Return what verifies signatures over these fields and this canonical body, silently."""
     verifier = dkim.DKIM(logger=_SILENT, minkey=MIN_KEY_BITS)
     verifier.headers = fields
-    verifier.body = body.canonical(tags.get(b"c", b""))
+    verifier.body = body
+    return verifier
+
+
+def _verify(mail: SignedMail, number: int, tags: Tags, questions: Questions) -> tuple[Result, str]:
+    if why := refused(tags):
+        return why
+    key = Key(questions)
+    verifier = verifier_of(mail.fields, mail.body.canonical(tags.get(b"c", b"")))
     try:
         valid = verifier.verify(number, dnsfunc=key)
     except Exception:  # noqa: BLE001 - keys and signatures of strangers: dkimpy raises many things
@@ -110,7 +130,7 @@ def _verify(
     return (Result.FAIL, _CHANGED) if key.found else (Result.PERMERROR, _NO_KEY)
 
 
-def _refused(tags: Tags) -> tuple[Result, str] | None:
+def refused(tags: Tags) -> tuple[Result, str] | None:
     """Return why a signature does not count, whatever the key says."""
     names = [name.strip().lower() for name in tags.get(b"h", b"").split(b":")]
     times = [tags[tag] for tag in (b"t", b"x") if tag in tags]
@@ -128,7 +148,7 @@ def _refused(tags: Tags) -> tuple[Result, str] | None:
     return next(((Result.POLICY, why) for holds, why in checks if holds), None)
 
 
-class _Key:
+class Key:
     """The look-up of a key that dkimpy makes; remembers what came of it."""
 
     def __init__(self, questions: Questions) -> None:

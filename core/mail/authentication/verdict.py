@@ -1,7 +1,7 @@
 """What the findings about a sender prove: the evidence levels of table D in the threat model."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from publicsuffixlist import PublicSuffixList
@@ -20,6 +20,7 @@ from core.words import Evidence
 _SIGNED = N_("Signed by the domain of the sender (DKIM).")
 _SENT = N_("Sent by a server that the domain of the sender names (SPF).")
 _PASSED = N_("The relay found the domain of the sender confirmed (DMARC).")
+_SEALED = N_("A domain that is believed had found the sender confirmed, and passed it on (ARC).")
 _FAILED = N_("Not confirmed by the domain of the sender, which asks to refuse such mail (DMARC).")
 _SUSPECT = N_("Not confirmed by the domain of the sender, which asks to suspect such mail (DMARC).")
 _UNKNOWN = N_("The relay found the mail not confirmed by the domain of the sender (DMARC).")
@@ -42,7 +43,35 @@ class Verdict:
 
 
 def judge(domain: str, findings: Findings) -> Verdict:
-    """Return what the findings prove for a mail whose From is in ``domain`` (A-labels)."""
+    """Return what the findings prove for a mail whose From is in ``domain`` (A-labels).
+
+    What a sealer found can only verify. It does so also where DMARC fails: a list that changes
+    mails breaks their signatures, and ARC is there to tell that they were good before.
+    """
+    verdict = _judge(domain, findings)
+    if findings.problem or findings.sealed is None or verdict.evidence is Evidence.VERIFIED:
+        return verdict
+    sealed = _as_strict(findings.sealed.findings, findings.dmarc)
+    if _judge(domain, sealed).evidence is Evidence.VERIFIED:
+        return Verdict(Evidence.VERIFIED, _SEALED)
+    return verdict
+
+
+def _as_strict(sealed: Findings, own: Dmarc | None) -> Findings:
+    """Return what a sealer found, with the alignment that the domain itself asks for."""
+    if own is None:
+        return sealed
+    unread = own.result is Result.TEMPERROR
+    dmarc = replace(
+        sealed.dmarc or Dmarc(DmarcPolicy.NONE),
+        strict_dkim=own.strict_dkim or unread,
+        strict_spf=own.strict_spf or unread,
+    )
+    return replace(sealed, dmarc=dmarc)
+
+
+def _judge(domain: str, findings: Findings) -> Verdict:
+    """Return what the findings prove without those of a sealer."""
     if findings.problem:
         return Verdict(Evidence.NEUTRAL, findings.problem)
     dmarc = findings.dmarc or Dmarc(DmarcPolicy.NONE)
