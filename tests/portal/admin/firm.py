@@ -19,6 +19,7 @@ from core.accounts.matrix import (
 from core.accounts.queues import QueueValues, save_queue
 from core.accounts.search_text import searchable, sort_key
 from core.audit import Actor
+from core.intake.blocking import block
 from core.models import BouncingAddress, Customer, CustomerUser, Group, now
 from core.routing import rule as routing
 from core.routing.rule import Field, Operator, RuleValues
@@ -26,6 +27,7 @@ from core.routing.rules import save_rule
 from core.tickets.reply_templates import TemplateValues, save_template
 from core.words import (
     ActorKind,
+    BlockedKind,
     ForbiddenRule,
     Permission,
     Priority,
@@ -145,6 +147,7 @@ def add_firm(session: Session) -> None:
         save_template(session, SETUP, template)
     for rule in RULES:
         save_rule(session, SETUP, rule)
+    block(session, SETUP, BlockedKind.DOMAIN, "werbung.example", "Nur Werbung")
     _permit(session)
 
 
