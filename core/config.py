@@ -38,6 +38,7 @@ DEFAULT_FILE = "schalter.toml"
 ENVIRONMENT_PREFIX = "SCHALTER_"
 UNIX = "unix:"  # before the path of a socket file
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_RSPAMD = re.compile(r"http://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]+")
 
 
 def _host_port(value: str) -> str:
@@ -54,6 +55,12 @@ def _listener(value: str) -> str:
         return _host_port(value)
     except ValueError:
         raise ValueError('must be "host:port", "unix:PATH" or ""') from None
+
+
+def _rspamd(value: str) -> str:
+    if value and not _RSPAMD.fullmatch(value):
+        raise ValueError('must be "http://host:port" or ""')
+    return value and "http://" + _host_port(value.removeprefix("http://"))
 
 
 def _network(value: str) -> str:
@@ -112,6 +119,7 @@ def split_host_port(address: str) -> tuple[str, int]:
 
 HostPort = Annotated[str, AfterValidator(_host_port)]
 Listener = Annotated[str, AfterValidator(_listener)]
+RspamdUrl = Annotated[str, AfterValidator(_rspamd)]
 Network = Annotated[str, AfterValidator(_network)]
 NameServer = Annotated[str, AfterValidator(_name_server)]
 Domain = Annotated[str, AfterValidator(_domain)]
@@ -174,6 +182,17 @@ class SmtpSection(Section):
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ValueError("tls_cert and tls_key belong together: set both or neither")
         return self
+
+
+class ContentChecksSection(Section):
+    """``[content_checks]``: whom to ask about malware and spam; nobody by default.
+
+    ``timeout_seconds`` is what all checks of a mail get together.
+    """
+
+    clamd: Listener = ""
+    rspamd: RspamdUrl = ""
+    timeout_seconds: int = Field(default=10, ge=1, le=60)
 
 
 class WebSection(Section):
@@ -277,6 +296,7 @@ class Config(BaseSettings):
 
     database: DatabaseSection = DatabaseSection()
     smtp: SmtpSection = Field(default_factory=SmtpSection)
+    content_checks: ContentChecksSection = ContentChecksSection()
     web: WebSection = WebSection()
     relay: RelaySection = RelaySection()
     secret_key_file: str = "var/secret.key"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -16,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.config import Config, RelaySection
+from core.content_checks import ping_clamd, ping_rspamd
 from core.db import Database
 from core.errors import ConfigError, SchalterError
 from core.models import CustomerSource as SourceState
@@ -67,6 +69,7 @@ def check_all(config: Config, database: Database) -> Iterator[Check]:
     yield check_disk(config, database)
     yield check_relay(config)
     yield check_dns(config)
+    yield from check_content_checks(config)
 
 
 def check_configuration(config: Config) -> Check:
@@ -210,6 +213,25 @@ def check_dns(config: Config) -> Check:
         return Check("dns", state, f"smtp.hostname {name}: {_reason(error)}")
     addresses = sorted({str(place[4][0]) for place in found})
     return Check("dns", State.OK, f"smtp.hostname {name} is {', '.join(addresses)}")
+
+
+def check_content_checks(config: Config) -> Iterator[Check]:
+    """Does each configured checker of content answer? Without it all mail is held."""
+    section = config.content_checks
+    for name, place, ping in (
+        ("clamd", section.clamd, ping_clamd),
+        ("rspamd", section.rspamd, ping_rspamd),
+    ):
+        if place:
+            yield _check_answer(name, place, partial(ping, place, SECONDS))
+
+
+def _check_answer(name: str, place: str, ping: Callable[[], None]) -> Check:
+    try:
+        _in_time(ping)
+    except OSError as error:
+        return Check(name, State.FAILED, f"{place}: {_reason(error)}: all mail is held")
+    return Check(name, State.OK, f"{place} answers")
 
 
 def _visit(relay: RelaySection, hostname: str) -> None:

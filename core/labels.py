@@ -280,6 +280,9 @@ REASONS: Mapping[str, str] = {
     "own-mail": N_("Mail of ours that came back"),
     "too-many-hops": N_("Mail goes in circles"),
     "unknown-recipient": N_("Unknown recipient"),
+    "malware": N_("Malware"),
+    "spam": N_("Probably spam"),
+    "content-not-checked": N_("Not checked for malware and spam"),
     "unreadable": N_("Could not be handled"),
 }
 
@@ -301,6 +304,9 @@ RULES: Mapping[str, str] = {
     "token_of_unclear_sender": N_("Reply of an unclear sender"),
     "unclear_sender": N_("Sender unclear"),
     "spoofed_sender": N_("Sender probably forged"),
+    "malware_found": N_("Malware"),
+    "spam_found": N_("Probably spam"),
+    "content_not_checked": N_("Not checked for malware and spam"),
     "doubtful_sender": N_("Sender could not be checked"),
     "evidence_demanded": N_("Queue demands a verified sender"),
     "delivery_report": N_("Delivery report"),

@@ -6,13 +6,14 @@ Parsing and the database run in threads; what the sessions hand over at once is 
 import asyncio
 from asyncio import Future
 
-from core.config import SmtpSection
+from core.config import Config
 from core.db import Database
 from core.intake.incoming import Envelope, Incoming, Receipt
 from core.intake.recipients import RecipientDirectory
 from core.intake.writer import IntakeWriter
 from core.models import now
 from gateway.budget import ByteBudget
+from gateway.content_checks import ContentChecks
 from gateway.limits import Limits
 from gateway.sender_checks import SenderChecks
 from gateway.spool import Spool
@@ -25,13 +26,14 @@ class Intake:
     """
 
     def __init__(
-        self, database: Database, writer: IntakeWriter, limits: Limits, smtp: SmtpSection
+        self, database: Database, writer: IntakeWriter, limits: Limits, config: Config
     ) -> None:
         self._directory = RecipientDirectory(database)
         self._writer = writer
         self._limits = limits
-        self._authserv_id = smtp.authserv_id
-        self._checks = SenderChecks(smtp, limits)
+        self._authserv_id = config.smtp.authserv_id
+        self._sender_checks = SenderChecks(config.smtp, limits)
+        self._content_checks = ContentChecks(config.content_checks, limits)
         self._in_hand = ByteBudget(limits.in_hand_bytes)
         self._refreshing: Future[None] | None = None
 
@@ -49,8 +51,9 @@ class Intake:
         return self._directory.knows(address)
 
     def stop(self) -> None:
-        """End what checks senders; blocks until the last check is done."""
-        self._checks.stop()
+        """End what checks messages; blocks until the last check is done."""
+        self._sender_checks.stop()
+        self._content_checks.stop()
 
     async def take_in(self, envelope: Envelope, spool: Spool) -> Receipt:
         """Hand a message to the writer and wait until it is committed.
@@ -59,7 +62,8 @@ class Intake:
         sender's next try is recognised as a redelivery. The same holds when the session is
         cancelled meanwhile (threat P14), so the writer's future is shielded.
         """
-        findings = await self._checks.findings(envelope, spool)
+        findings = await self._sender_checks.findings(envelope, spool)
+        content = await self._content_checks.verdict(envelope, spool)
         size = spool.size
         async with asyncio.timeout(self._limits.waiting_seconds):
             await self._in_hand.acquire(size)
@@ -72,6 +76,7 @@ class Intake:
                     now(),
                     authserv_id=self._authserv_id,
                     findings=findings,
+                    content=content,
                 )
             )
         except BaseException:

@@ -52,3 +52,7 @@ class Limits:
     checked_bytes: int = 32 * MIB  # of all messages that are being checked
     check_waiting_seconds: float = 10.0  # for a check to begin, then the sender counts as neutral
     check_seconds: float = 15.0  # for a whole check; its look-ups have a deadline of their own
+
+    # Checks of content, which ask clamd and rspamd, and begin as those of senders do
+    content_checks: int = 8  # at the same time
+    content_checked_bytes: int = 32 * MIB  # of all messages that are being checked

@@ -45,7 +45,7 @@ class Gateway:
         self._service = Service(
             hostname=config.smtp.hostname,
             max_message_bytes=config.smtp.max_message_bytes,
-            intake=Intake(database, self._writer, self._limits, config.smtp),
+            intake=Intake(database, self._writer, self._limits, config),
             limits=self._limits,
             rates=SenderRates(
                 SenderLimits(

@@ -20,6 +20,8 @@ from core.cli.mailfiles import (
     read_single,
 )
 from core.cli.output import json_option, print_json, printable
+from core.config import Config
+from core.content_checks import check_content
 from core.db import Database
 from core.intake import replies
 from core.intake.incoming import Envelope, Incoming, Receipt, RecipientReceipt, Reply
@@ -154,8 +156,7 @@ def command(
             keys = Keys(console.config.secret_key_file)
             limit = console.config.smtp.max_message_bytes
             messages = _messages(sources, limit, mbox=mbox)
-            relay = console.config.smtp.authserv_id
-            for delivered in _deliver(database, keys, envelope, messages, relay):
+            for delivered in _deliver(database, keys, envelope, messages, console.config):
                 done.append(delivered)
                 advance(delivered.size)
     except Exception as error:  # noqa: BLE001 - whatever it is: the mail must be kept and come again
@@ -192,11 +193,11 @@ def _deliver(
     keys: Keys,
     envelope: Envelope,
     messages: Iterator[FoundMessage],
-    authserv_id: str,
+    config: Config,
 ) -> Iterator[Delivered]:
     """Take messages in, in batches like those of the gateway; give each with its receipt.
 
-    The Authentication-Results of ``authserv_id`` are believed, as from a relay.
+    The Authentication-Results of ``smtp.authserv_id`` are believed, as from a relay.
     """
     believed = keys.ring.believed(now().date())
     batch: list[tuple[FoundMessage, Prepared]] = []
@@ -205,7 +206,13 @@ def _deliver(
         if found.raw is None:
             yield _too_big(found, envelope)
             continue
-        incoming = Incoming(envelope, found.raw, now(), authserv_id=authserv_id)
+        incoming = Incoming(
+            envelope,
+            found.raw,
+            now(),
+            authserv_id=config.smtp.authserv_id,
+            content=check_content(config.content_checks, envelope, found.raw),
+        )
         batch.append((found, prepare(incoming, believed)))
         size += len(found.raw)
         if len(batch) >= MAX_BATCH_MAILS or size >= MAX_BATCH_BYTES:

@@ -8,6 +8,7 @@ from core.accounts.permissions import Access
 from core.intake.blocklist import BlockedEntry
 from core.intake.identify import Match
 from core.mail.authentication.findings import DmarcPolicy
+from core.mail.content_check import CLEAN, ContentVerdict
 from core.organisation import Organisation, QueueFacts
 from core.routing.content import Content
 from core.words import Evidence, FollowUp, SenderPolicy, TicketState
@@ -129,6 +130,7 @@ class Facts:
     unreadable: bool = False
     own_mail: bool = False  # one of ours that has come back
     blocked: BlockedEntry | None = None  # what the blocklist has against a mail
+    checked: ContentVerdict = CLEAN  # what clamd and rspamd say, if anybody asks them
     outgoing_id: int | None = None  # the mail of ours that a token in this one names
     follow_up: FollowUpFacts | None = None
     recent: Mapping[int, RecentTickets] = field(default_factory=dict)  # by queue

@@ -38,6 +38,7 @@ from core.intake.named_tickets import (
 from core.intake.prepare import Prepared
 from core.mail.addresses import address_key
 from core.mail.authentication.findings import Findings, Source
+from core.mail.content_check import CLEAN
 from core.mail.customer_numbers import Claim, find_claims
 from core.mail.message import FROM_DEFECTS
 from core.mail.tokens import Token, TokenKind, looks_like_token
@@ -272,6 +273,7 @@ def _facts(
         unreadable=message.parse_error is not None,
         own_mail=thread.is_ours,
         blocked=_blocked(found.organisation, prepared) if is_mail else None,
+        checked=prepared.incoming.content or CLEAN,
         outgoing_id=tokens[0].outgoing_id if tokens else None,
         follow_up=follow_up_of(found.organisation, thread, tokens, found.tickets, sender)
         if found.tickets and is_mail

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from core.mail.authentication.findings import Findings
+from core.mail.content_check import ContentVerdict
 from core.words import DecisionKind, Protocol
 
 
@@ -41,7 +42,8 @@ class Incoming:
     """A message to take in. ``raw`` are the exact bytes received.
 
     ``authserv_id`` names the relay whose Authentication-Results are believed, "" for nobody's;
-    ``findings`` are there when the edge has checked the sender itself.
+    ``findings`` are there when the edge has checked the sender itself, ``content`` when it has
+    had the content checked.
     """
 
     envelope: Envelope
@@ -50,6 +52,7 @@ class Incoming:
     portal: PortalSubmission | None = None
     authserv_id: str = ""
     findings: Findings | None = None
+    content: ContentVerdict | None = None
 
 
 class Reply(NamedTuple):

@@ -220,6 +220,39 @@ def spoofed_sender(facts: Facts) -> Answer | None:
     return Answer(Hold("spoofed", _queue_id(facts)), facts.sender.why)
 
 
+def malware_found(facts: Facts) -> Answer | None:
+    """A checker found malware: nothing of it gets to a ticket, not even for staff alone."""
+    if not facts.checked.malware:
+        return None
+    return Answer(
+        Hold("malware", _queue_id(facts)),
+        N_("The mail contains malware: %(name)s."),
+        (("name", facts.checked.malware),),
+    )
+
+
+def spam_found(facts: Facts) -> Answer | None:
+    """A checker takes the mail for spam: staff decide, for checkers err."""
+    if not facts.checked.spam:
+        return None
+    return Answer(
+        Hold("spam", _queue_id(facts)),
+        N_("The mail is probably spam: %(found)s."),
+        (("found", facts.checked.spam),),
+    )
+
+
+def content_not_checked(facts: Facts) -> Answer | None:
+    """A checker that is asked about mail could not tell: what it would say is not known."""
+    if not facts.checked.failed:
+        return None
+    return Answer(
+        Hold("content-not-checked", _queue_id(facts)),
+        N_("The mail could not be checked for malware and spam (%(why)s)."),
+        (("why", facts.checked.failed),),
+    )
+
+
 def unclear_sender(facts: Facts) -> Answer | None:
     """Not exactly one clean From mailbox (row V0, malformed or multiple From)."""
     if facts.sender.evidence is not Evidence.FAILED:
@@ -418,6 +451,9 @@ RULES: tuple[Rule, ...] = (
     blocked_sender,
     own_address_from_outside,
     spoofed_sender,
+    malware_found,
+    spam_found,
+    content_not_checked,
     token_of_unclear_sender,
     unclear_sender,
     delivery_report,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import uvloop
 from sqlalchemy import func, select
 
-from core.config import Config, SmtpSection
+from core.config import Config, ContentChecksSection, SmtpSection
 from core.db import Database
 from core.models import Delivery, RawMail, Ticket
 from core.secret_key import ensure_secret_key
@@ -116,6 +116,7 @@ def running_gateway(
     folder: Path,
     limits: Limits | None = None,
     free_space: Callable[[Path], int] | None = None,
+    content_checks: ContentChecksSection | None = None,
     **smtp: Any,
 ) -> Iterator[Running]:
     """Run a gateway while the block lasts, and stop it as SIGTERM does.
@@ -132,7 +133,11 @@ def running_gateway(
     }
     key = str(folder / "secret.key")
     ensure_secret_key(key)
-    config = Config(smtp=SmtpSection(**section), secret_key_file=key)
+    config = Config(
+        smtp=SmtpSection(**section),
+        content_checks=content_checks or ContentChecksSection(),
+        secret_key_file=key,
+    )
     space = {} if free_space is None else {"free_space": free_space}
     loop = uvloop.new_event_loop()
     thread = Thread(target=loop.run_forever)

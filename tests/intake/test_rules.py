@@ -112,6 +112,11 @@ def demanding_answer(facts: Facts) -> Facts:
     return replace(facts, organisation=replace(facts.organisation, queues=queues))
 
 
+def checked(facts: Facts, **found: str) -> Facts:
+    """Return the facts of a mail that checkers of content say this about, besides what they did."""
+    return replace(facts, checked=replace(facts.checked, **found))
+
+
 FILED = OpenTicket("allowed", SALES.id)
 FLAGGED = OpenTicket("allowed", SALES.id, Flag.SENDER_NOT_VERIFIED)
 
@@ -162,6 +167,27 @@ TABLE: list[tuple[str, Facts, Outcome]] = [
     ("blocked, report on our mail", replace(BLOCKED, delivery_report=True, outgoing_id=5),
      Discard("bounce-without-ticket", SALES.id)),
     ("blocked, other report", replace(BLOCKED, delivery_report=True), refused("blocked")),
+    # content
+    ("malware", checked(FACTS, malware="Eicar"), held("malware")),
+    ("malware, strict", with_policy(checked(FACTS, malware="Eicar"), STRICT), held("malware")),
+    ("malware, another check failed", checked(FACTS, malware="Eicar", failed="x"), held("malware")),
+    ("malware, blocked", checked(BLOCKED, malware="Eicar"), refused("blocked")),
+    ("malware, answers a ticket", follow_up_rows.answering(checked(FACTS, malware="Eicar")),
+     held("malware")),
+    ("malware, answers a ticket, unclear sender",
+     follow_up_rows.answering(checked(FAILED, malware="Eicar")), held("malware")),
+    ("malware, report on our mail",
+     replace(checked(FACTS, malware="Eicar"), delivery_report=True, outgoing_id=5),
+     Discard("bounce-without-ticket", SALES.id)),
+    ("malware, to postmaster", checked(POSTMASTER, malware="Eicar"), Hold("malware", None)),
+    ("malware, a rule ignores", routing_rows.ended(checked(FACTS, malware="Eicar")),
+     held("malware")),
+    ("spam", checked(FACTS, spam="reject (17.0)"), held("spam")),
+    ("spam of a stranger who would be refused",
+     with_policy(checked(STRANGER, spam="reject (17.0)"), STRICT), held("spam")),
+    ("not checked", checked(FACTS, failed="clamd: timed out"), held("content-not-checked")),
+    ("malware, released by staff", released(checked(FACTS, malware="Eicar")),
+     OpenTicket("released", SALES.id)),
     ("delivery report", replace(FACTS, delivery_report=True), held("delivery-report")),
     ("postmaster", POSTMASTER, Hold("postmaster", None)),
     *routing_rows.ROWS,
@@ -235,6 +261,9 @@ TRIGGERS: dict[rules.Rule, Callable[[Facts], Facts]] = {
     rules.spoofed_sender: lambda facts: replace(
         facts, sender=replace(DISOWNED.sender, own_address=facts.sender.own_address)
     ),
+    rules.malware_found: lambda facts: checked(facts, malware="Eicar"),
+    rules.spam_found: lambda facts: checked(facts, spam="reject (17.0)"),
+    rules.content_not_checked: lambda facts: checked(facts, failed="clamd: timed out"),
     rules.token_of_unclear_sender: lambda facts: follow_up_rows.answering(
         with_evidence(facts, Evidence.FAILED)
     ),
