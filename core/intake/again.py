@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 from core.accounts.queues import QueueValues
 from core.errors import NotFound
 from core.i18n import gettext as _
+from core.intake.decide import decide
 from core.intake.decision import AppendArticle, Decision, OpenTicket, Step
 from core.intake.facts import Facts
 from core.intake.gather import gather
 from core.intake.incoming import Envelope, Incoming
 from core.intake.prepare import Prepared, prepare
-from core.intake.rules import decide
 from core.mail.addresses import address_key
 from core.mail.authentication.findings import Findings
 from core.models import Mail, ticket_number

@@ -17,6 +17,7 @@ from core.audit import Actor
 from core.errors import Forbidden, Invalid, NotFound, Stale
 from core.i18n import gettext as _
 from core.intake.again import as_it_came
+from core.intake.decide import decide
 from core.intake.decision import AppendArticle, Decision, Hold, OpenTicket
 from core.intake.facts import Facts
 from core.intake.gather import StaffChoice, gather_release
@@ -24,7 +25,6 @@ from core.intake.incoming import Incoming, RecipientReceipt
 from core.intake.prepare import Prepared, prepare
 from core.intake.record import record_release
 from core.intake.rows import SAME_QUEUE, Part, trace
-from core.intake.rules import decide
 from core.models import CustomerUser, Delivery, Mail, Staff, now, ticket_number
 from core.organisation import Organisation, QueueFacts, load_organisation
 from core.tickets.view import ticket_with_number

@@ -37,6 +37,7 @@ from core.audit import Actor
 from core.errors import SchalterError
 from core.i18n import N_, current_language, in_language
 from core.i18n import gettext as _
+from core.intake.decide import decide
 from core.intake.decision import Decision, Hold, OpenTicket, Step
 from core.intake.facts import counts_as_verified
 from core.intake.gather import gather
@@ -45,7 +46,6 @@ from core.intake.incoming import PortalSubmission, RecipientReceipt
 from core.intake.prepare import prepare
 from core.intake.record import record_release
 from core.intake.rows import Part, trace
-from core.intake.rules import decide
 from core.mail.addresses import address_key
 from core.models import (
     Customer,

@@ -20,6 +20,7 @@ from core.audit import Actor
 from core.errors import Forbidden, NotFound, Stale
 from core.i18n import N_
 from core.i18n import gettext as _
+from core.intake.decide import decide
 from core.intake.decision import OpenTicket
 from core.intake.facts import counts_as_verified
 from core.intake.gather import gather
@@ -29,7 +30,6 @@ from core.intake.prepare import prepare
 from core.intake.record import record_release
 from core.intake.refuse import is_refusal, told_why
 from core.intake.rows import SAME_QUEUE, SAME_TICKET, Part, trace
-from core.intake.rules import decide
 from core.models import MAX_ID, Delivery, Mail, Ticket, now
 from core.organisation import Organisation, load_organisation
 from core.paging import Page, read_page

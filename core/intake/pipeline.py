@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from core.i18n import N_
 from core.intake.bursts import Opened
+from core.intake.decide import decide
 from core.intake.decision import AppendArticle, Decision, Hold, OpenTicket, Step
 from core.intake.facts import Facts, SenderFacts
 from core.intake.gather import gather
@@ -24,7 +25,6 @@ from core.intake.incoming import Incoming, Receipt, RecipientReceipt, Reply
 from core.intake.prepare import Prepared, intake_key, prepare
 from core.intake.record import record
 from core.intake.rows import Part
-from core.intake.rules import decide
 from core.mail.message import unreadable
 from core.mail.threads import NO_THREAD
 from core.models import Delivery, IntakeSeen, Mail, Ticket

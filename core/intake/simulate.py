@@ -9,13 +9,13 @@ from sqlalchemy.orm import Session
 from core.accounts.permissions import Subject, access_of, valid_account
 from core.intake.again import Summary, summary_of
 from core.intake.assumed import Assumed, assumed_findings
+from core.intake.decide import decide
 from core.intake.decision import Decision, reply_to
 from core.intake.facts import Facts
 from core.intake.gather import gather
 from core.intake.identify import AccountFacts
 from core.intake.incoming import Incoming, Reply
 from core.intake.prepare import Prepared, prepare
-from core.intake.rules import decide
 from core.intake.ways import Known, Way, ways
 from core.mail.addresses import address_key
 from core.mail.message import parse

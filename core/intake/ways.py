@@ -11,10 +11,10 @@ from itertools import islice
 from core.accounts.permissions import Access, Grant, QueueAccess, Through, strongest
 from core.i18n import N_, gettext
 from core.intake.blocklist import BlockedEntry
+from core.intake.decide import decide
 from core.intake.decision import AppendArticle, OpenTicket, Outcome
 from core.intake.facts import Facts, FollowUpFacts, Relation
 from core.intake.identify import AccountFacts, Match, MatchKind
-from core.intake.rules import decide
 from core.labels import label
 from core.mail.addresses import address_key, split_subaddress
 from core.organisation import QueueFacts

@@ -13,6 +13,7 @@ from core.db import Database
 from core.errors import NotFound
 from core.i18n import in_language, translations
 from core.intake import rules
+from core.intake.decide import decide, evidence_demanded, too_many_tickets
 from core.intake.mail_log import MailFilter, logged_mail, mail_bytes, mail_log, shown_steps
 from core.intake.pipeline import take_in
 from core.intake.rows import trace
@@ -208,7 +209,7 @@ def test_a_stored_explanation_in_two_languages(database: Database, firm: Firm) -
 @pytest.mark.parametrize("facts", [row[1] for row in TABLE], ids=[row[0] for row in TABLE])
 def test_every_step_of_the_table_reads_in_german(facts: object) -> None:
     """No English is left over, and every ``%(name)s`` is filled."""
-    stored = trace(rules.decide(facts))
+    stored = trace(decide(facts))
     english = shown_steps(stored)
     with in_language("de"):
         german = shown_steps(stored)
@@ -232,7 +233,7 @@ def test_every_reason_and_rule_has_a_name() -> None:
     assert reasons == set(labels.REASONS)
     found = {"recipient", "sender", "identify", "permission", "thread", "unreadable"}
     found |= {"number_confirmed", "number_denied"}  # of releases by somebody's click
-    found |= {rules.too_many_tickets.__name__, rules.evidence_demanded.__name__}
+    found |= {too_many_tickets.__name__, evidence_demanded.__name__}
     assert {rule.__name__ for rule in rules.RULES} | found == set(labels.RULES)
     assert reason_label("of an older version") == "of an older version"
     assert rule_label("of_an_older_version") == "of_an_older_version"

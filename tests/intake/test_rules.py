@@ -8,6 +8,7 @@ import pytest
 
 from core.intake import replies, rules
 from core.intake.blocklist import BlockedEntry
+from core.intake.decide import decide, evidence_demanded, too_many_tickets
 from core.intake.decision import AppendArticle, Discard, Hold, OpenTicket, Outcome, Reject
 from core.intake.facts import Facts, PortalFacts, Relation, ReleaseFacts, TicketFacts
 from core.mail.authentication.findings import DmarcPolicy
@@ -238,7 +239,7 @@ TABLE: list[tuple[str, Facts, Outcome]] = [
     ("facts", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
 )
 def test_table_d(facts: Facts, expected: Outcome) -> None:
-    assert rules.decide(facts).outcome == expected
+    assert decide(facts).outcome == expected
 
 
 # What makes each rule answer, applied to any facts: for the rows of rule pairs.
@@ -312,8 +313,8 @@ EXCLUSIVE = {
 
 def test_every_rule_is_in_the_table() -> None:
     assert tuple(TRIGGERS) == rules.RULES
-    answered = {rules.decide(row[1]).steps[-1].rule for row in TABLE}
-    asked_afterwards = {rules.too_many_tickets.__name__, rules.evidence_demanded.__name__}
+    answered = {decide(row[1]).steps[-1].rule for row in TABLE}
+    asked_afterwards = {too_many_tickets.__name__, evidence_demanded.__name__}
     assert answered == {rule.__name__ for rule in rules.RULES} | asked_afterwards
 
 
@@ -326,11 +327,11 @@ def test_the_earlier_of_two_rules_wins(first: rules.Rule, second: rules.Rule) ->
     both = TRIGGERS[first](TRIGGERS[second](FACTS))
     assert first(both) is not None
     assert second(both) is not None
-    assert rules.decide(both).steps[-1].rule == first.__name__
+    assert decide(both).steps[-1].rule == first.__name__
     swapped = tuple(
         second if rule is first else first if rule is second else rule for rule in rules.RULES
     )
-    assert rules.decide(both, swapped).steps[-1].rule == second.__name__
+    assert decide(both, swapped).steps[-1].rule == second.__name__
 
 
 def test_exclusive_pairs_are_exclusive() -> None:
@@ -348,7 +349,7 @@ def test_the_table_notices_a_rule_that_is_missing(rule: rules.Rule) -> None:
 
     def decided(facts: Facts) -> Outcome | None:
         try:
-            return rules.decide(facts, left).outcome
+            return decide(facts, left).outcome
         except AssertionError:
             return None
 

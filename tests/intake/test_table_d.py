@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from core.intake import rules
+from core.intake.decide import decide
 from core.intake.decision import reply_to
 from core.intake.facts import Facts
 from core.intake.prepare import prepare
@@ -22,7 +22,7 @@ CELLS = list(main_rows.cells())
 
 def fate_of(facts: Facts) -> Fate:
     """Return what becomes of a mail."""
-    decision = rules.decide(facts)
+    decision = decide(facts)
     reply = reply_to(decision.outcome, "reference")
     part = Part(prepare(a_mail()), facts, decision, b"key")
     return Fate(decision.outcome, f"{reply.code} {reply.status}", bool(list(outgoing_rows(part))))

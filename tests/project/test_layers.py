@@ -19,6 +19,7 @@ RULES = [
     ("portal", ("aiosmtpd", "gateway"), "what both edges need belongs to core"),
     ("core/mail", DATABASE, "parsing is pure: let the caller look things up"),
     ("core/intake/follow_ups.py", DATABASE, "rules are pure: put what they need into the facts"),
+    ("core/intake/decide.py", DATABASE, "rules are pure: put what they need into the facts"),
     ("core/intake/rules.py", DATABASE, "rules are pure: put what they need into the facts"),
     ("core/intake/identify.py", DATABASE, "rules are pure: put what they need into the facts"),
     ("core/routing/conditions.py", DATABASE, "conditions are pure: intake hands them the content"),

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.intake.decide import decide
 from core.intake.decision import AppendArticle, Hold, OpenTicket, Outcome
 from core.intake.facts import Facts, RecentTickets, Relation
 from core.intake.identify import Match, MatchKind
-from core.intake.rules import decide
 from core.routing.rule import Actions, Ending, Field, Operator, RoutingRule
 from core.words import (
     Evidence,
