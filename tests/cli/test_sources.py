@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Installation, one_line
-from tests.sources.conftest import crm, erp  # noqa: F401 - fixtures
 from tests.sources.crm import ANNA, BERT, Crm, logins
 
 
 @pytest.fixture
-def config(small_installation: Installation, crm: Crm, erp: Crm) -> Path:  # noqa: F811
+def config(small_installation: Installation, crm: Crm, erp: Crm) -> Path:
     """A configuration file with two sources."""
     section = """
 [[customer_sources]]
@@ -28,8 +27,8 @@ first_name = "vorname", last_name = "name" }}
 def test_sync_reads_every_source_in_order(
     small_installation: Installation,
     config: Path,
-    crm: Crm,  # noqa: F811
-    erp: Crm,  # noqa: F811
+    crm: Crm,
+    erp: Crm,
 ) -> None:
     crm.hold(ANNA | {"login": "s.anna"})
     erp.hold(BERT | {"login": "s.bert"}, ANNA | {"id": 3, "login": "s.anna"})
@@ -60,8 +59,8 @@ def test_sync_reads_every_source_in_order(
 def test_one_that_is_away_hinders_no_other(
     small_installation: Installation,
     config: Path,
-    crm: Crm,  # noqa: F811
-    erp: Crm,  # noqa: F811
+    crm: Crm,
+    erp: Crm,
 ) -> None:
     crm.execute('DROP TABLE "Kunden Benutzer"')
     erp.hold(BERT | {"login": "s.bert"})

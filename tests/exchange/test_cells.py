@@ -1,5 +1,6 @@
 """Values as cells and back, and cells that no spreadsheet takes for a formula."""
 
+from collections.abc import Callable
 from datetime import date
 
 import pytest
@@ -19,7 +20,7 @@ from core.exchange.cells import (
     read_validity,
     unguarded,
 )
-from core.exchange.columns import CUSTOMERS, USERS
+from core.exchange.columns import CUSTOMERS, USERS, Kind
 from core.words import Permission, Validity
 
 FORMULAS = ["=cmd|' /C calc'!A0", "+49 89 1", "-1", "@SUM(A1)", "\tx", "\rx", "'=x", "''+x"]
@@ -73,8 +74,10 @@ def test_a_list_of_addresses() -> None:
         (read_number, "25", 25),
     ],
 )
-def test_words_of_both_languages(read: object, cell: str, value: object) -> None:
-    assert read("x", cell) == value  # type: ignore[operator]
+def test_words_of_both_languages(
+    read: Callable[[str, str], object], cell: str, value: object
+) -> None:
+    assert read("x", cell) == value
 
 
 @pytest.mark.parametrize(
@@ -99,17 +102,17 @@ def test_words_of_both_languages(read: object, cell: str, value: object) -> None
         (read_groups, "a=ro a=rw", 'The group "a" stands here twice.'),
     ],
 )
-def test_cells_that_are_refused(read: object, cell: str, text: str) -> None:
+def test_cells_that_are_refused(read: Callable[[str, str], object], cell: str, text: str) -> None:
     with pytest.raises(Invalid) as refused:
-        read("x", cell)  # type: ignore[operator]
+        read("x", cell)
     assert refused.value.message == text
 
 
 @pytest.mark.parametrize("kind", [CUSTOMERS, USERS])
-def test_no_word_in_a_header_means_two_fields(kind: object) -> None:
-    words = [word for c in kind.columns for word in (c.name, *c.words)]  # type: ignore[attr-defined]
-    meant = {word: kind.guessed(word) for word in words}  # type: ignore[attr-defined]
-    for column in kind.columns:  # type: ignore[attr-defined]
+def test_no_word_in_a_header_means_two_fields(kind: Kind) -> None:
+    words = [word for c in kind.columns for word in (c.name, *c.words)]
+    meant = {word: kind.guessed(word) for word in words}
+    for column in kind.columns:
         assert all(meant[word] == column.name for word in (column.name, *column.words))
 
 

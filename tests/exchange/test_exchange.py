@@ -15,7 +15,7 @@ from core.db import Database
 from core.errors import Stale
 from core.exchange.bring import Refused, bring_about
 from core.exchange.columns import CUSTOMERS, USERS
-from core.exchange.plan import Action, State, undo_states
+from core.exchange.plan import Action, Plan, State, undo_states
 from core.exchange.reading import FileRefused
 from core.exchange.writing import write_sheet
 from core.models import AuditEvent, Customer, CustomerUser, WebSession, now
@@ -29,8 +29,8 @@ def users(*rows: str, header: str = HEADER) -> str:
     return "\n".join([header, *rows])
 
 
-def counts(plan: object) -> list[int]:
-    return [plan.counts[action] for action in Action]  # type: ignore[attr-defined]
+def counts(plan: Plan) -> list[int]:
+    return [plan.counts[action] for action in Action]
 
 
 def test_what_is_exported_changes_nothing_when_it_is_imported(database: Database) -> None:

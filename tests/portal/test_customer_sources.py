@@ -2,14 +2,13 @@
 
 from core.config import Config
 from portal.customer_sources import set_customer_sources
-from tests.sources.conftest import crm  # noqa: F401 - a fixture
 from tests.sources.crm import ANNA, PASSWORD, WITH_PASSWORD, Crm, read
 from tests.support.portal import RunningPortal, post
 
 
 def test_signing_in_with_the_password_of_the_source(
     pages: RunningPortal,
-    crm: Crm,  # noqa: F811
+    crm: Crm,
 ) -> None:
     crm.hold(ANNA | {"login": "s.anna"})
     crm.give_passwords()
