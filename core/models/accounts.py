@@ -99,6 +99,7 @@ class CustomerUser(Base):
     source: Mapped[str | None] = mapped_column(String(50))  # whose record it copies; None: none
     source_key: Mapped[str | None] = mapped_column(String(200))  # of the record in the source
     source_seen_at: Mapped[datetime | None]  # when the source last gave the record
+    source_gone_at: Mapped[datetime | None]  # since when the source has it no more
     search_text: Mapped[str] = mapped_column(default="")
     sort_key: Mapped[str] = mapped_column(String(200), default="")  # folded, as lists are sorted
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -211,6 +212,8 @@ class Staff(Base):
     tickets_per_page: Mapped[int] = mapped_column(default=25)
     digest: Mapped[bool] = mapped_column(default=True)  # of held mail, once a day
     digest_on: Mapped[date | None]  # day of the last one
+    directory_key: Mapped[str | None] = mapped_column(String(200))  # of the entry; None: kept here
+    directory_seen_at: Mapped[datetime | None]  # when the directory last gave the entry
     created_at: Mapped[datetime] = mapped_column(default=now)
     changed_at: Mapped[datetime] = mapped_column(default=now)
     version: Mapped[int] = mapped_column(default=1)
@@ -219,6 +222,7 @@ class Staff(Base):
         back_populates="staff", cascade="all, delete-orphan"
     )
 
+    __table_args__ = (Index("uq_staff_directory_key", "directory_key", unique=True),)
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - read by SQLAlchemy
 
     @property

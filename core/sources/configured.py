@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from core.config import Config, SqlSourceSection
+from core.config import AnySourceSection, Config
 from core.errors import ConfigError
 from core.sources.source import CustomerSource
 from core.sources.sql import SqlSource
@@ -28,15 +28,24 @@ def make_sources(config: Config) -> Sequence[CustomerSource]:
 
     Raises ``ConfigError`` like ``open_sources``.
     """
-    return [SqlSource(each, _password(each)) for each in config.customer_sources]
+    return [make_source(each) for each in config.customer_sources]
 
 
-def _password(section: SqlSourceSection) -> str | None:
-    if not section.password_file:
+def make_source(section: AnySourceSection) -> CustomerSource:
+    """Return the source of a section, which need not be in the configuration; close it.
+
+    Raises ``ConfigError`` for a password file that cannot be read.
+    """
+    password = read_password(section.password_file, f"customer source {section.name}")
+    return SqlSource(section, password)
+
+
+def read_password(file: str, whose: str) -> str | None:
+    """Return the password in a file, None where none is named. Raises ``ConfigError``."""
+    if not file:
         return None
     try:
-        return Path(section.password_file).read_text(encoding="utf-8").rstrip("\r\n")
+        return Path(file).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-        place = f"customer source {section.name}: password_file {section.password_file}"
-        raise ConfigError(f"{place}: {reason}") from None
+        raise ConfigError(f"{whose}: password_file {file}: {reason}") from None

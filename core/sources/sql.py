@@ -1,17 +1,20 @@
 """Customer data in a table or view of an SQL database, which is only read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import (
     ColumnClause,
+    ColumnElement,
     Connection,
     RowMapping,
     String,
     cast,
     column,
     func,
+    literal_column,
+    or_,
     select,
     table,
 )
@@ -21,8 +24,9 @@ from sqlalchemy.sql.elements import quoted_name
 from core.config import SqlSourceSection
 from core.db import foreign_engine
 from core.sources.hashes import is_password
-from core.sources.records import SourceRecord
-from core.sources.source import SourceAway
+from core.sources.records import Found, SourceRecord
+from core.sources.secrets import shown
+from core.sources.source import By, SourceAway
 
 ROWS_AT_ONCE = 500  # of a full pass that are held in memory
 SECONDS = 3.0  # that one statement may take
@@ -34,6 +38,8 @@ class SqlSource:
     Names of tables and columns are quoted as they are written, so their case matters where the
     database says so.
     """
+
+    managed_groups: frozenset[str] = frozenset()
 
     def __init__(self, section: SqlSourceSection, password: str | None) -> None:
         self.name = section.name
@@ -67,6 +73,52 @@ class SqlSource:
             for row in streaming.execute(self._rows).mappings():
                 yield self._record(row)
 
+    def find(self, by: By, values: Collection[str], limit: int) -> Sequence[SourceRecord]:
+        """Return the rows with one of these values as records."""
+        with self._connected() as connection:
+            rows = connection.execute(self._rows.where(self._is_one(by, values)).limit(limit))
+            return [self._record(row) for row in rows.mappings()]
+
+    def look_at(self, by: By, value: str, limit: int) -> Sequence[Found]:
+        """Return the rows with this value, all of their columns beside the record."""
+        return self._found(limit, self._is_one(by, [value]))
+
+    def samples(self, limit: int) -> Sequence[Found]:
+        """Return some rows with all of their columns beside the record."""
+        return self._found(limit)
+
+    def _found(self, limit: int, *where: ColumnElement[bool]) -> Sequence[Found]:
+        rows = (
+            select(literal_column("*"), *self._rows.selected_columns)
+            .select_from(self._table)
+            .where(*where)
+            .order_by(self._columns[self._fields["key"]])
+            .limit(limit)
+        )
+        with self._connected() as connection:
+            found = connection.execute(rows).mappings().all()
+        return [Found(self._raw(row), self._record(row)) for row in found]
+
+    def _raw(self, row: RowMapping) -> Mapping[str, tuple[str, ...]]:
+        ours = {column.name for column in self._rows.selected_columns}
+        return {
+            name: shown(name, (_text(value),) if value is not None else (), {self._password})
+            for name, value in row.items()
+            if name not in ours
+        }
+
+    def _is_one(self, by: By, values: Collection[str]) -> ColumnElement[bool]:
+        """Return the condition that a row has one of the values, whatever their case."""
+        if by is By.KEY:
+            return cast(self._columns[self._fields["key"]], String).in_(values)
+        folded = [value.casefold() for value in values]
+        names = {
+            By.LOGIN: [self._fields["login"]],
+            By.ADDRESS: [self._fields["email"], *self._more],
+            By.NUMBER: [self._fields["customer_number"]],
+        }[by]
+        return or_(*(func.lower(cast(self._columns[name], String)).in_(folded) for name in names))
+
     def check_password(self, key: str, password: str) -> bool:
         """Whether the one row with this key is valid and has this password.
 
@@ -99,7 +151,9 @@ class SqlSource:
             raise SourceAway(self.name, str(error).splitlines()[0]) from None
 
     def _record(self, row: RowMapping) -> SourceRecord:
-        texts = {field: _text(row[_label(name)]) for field, name in self._fields.items()}
+        texts: dict[str, Any] = {
+            field: _text(row[_label(name)]) for field, name in self._fields.items()
+        }
         valid = "valid" not in texts or texts.pop("valid").casefold() in self._valid_values
         more: Sequence[str] = [_text(row[_label(name)]) for name in self._more]
         return SourceRecord(**texts, valid=valid, more_addresses=tuple(filter(None, more)))

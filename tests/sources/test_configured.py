@@ -28,7 +28,7 @@ WRONG = [
     ("postgresql://reader@", "reader@", "url must be an SQLAlchemy address"),
     ("reader@crm", "reader:geheim@crm", "url must not hold the password"),
     ("postgresql://reader@crm.example/crm", "sqlite://", "url must name a file"),
-    (GOOD, GOOD + GOOD, "customer_sources: two sources are called crm"),
+    (GOOD, GOOD + GOOD, "customer_sources: two are called crm"),
 ]
 
 

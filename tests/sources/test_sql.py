@@ -1,5 +1,6 @@
 """Reading a table of somebody else's database, and never writing to it."""
 
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -7,9 +8,9 @@ from sqlalchemy.exc import DBAPIError
 
 from core.db import Database, foreign_engine
 from core.sources.records import SourceRecord
-from core.sources.source import SourceAway
+from core.sources.source import By, SourceAway
 from core.sources.sql import SqlSource
-from tests.sources.crm import ANNA, BERT, COLUMNS, Crm, logins, read
+from tests.sources.crm import ANNA, BERT, COLUMNS, WITH_PASSWORD, Crm, logins, read
 
 
 @pytest.fixture(params=["crm", pytest.param("postgresql_crm", marks=pytest.mark.postgresql)])
@@ -120,3 +121,44 @@ def test_a_missing_file_is_not_made(crm: Crm, sqlite_database: Database) -> None
     with pytest.raises(SourceAway, match="unable to open database file"):
         read(sqlite_database, missing)
     assert logins(sqlite_database) == {"anna": ("crm", "valid")}
+
+
+LOOK_UPS = [
+    (By.KEY, ["1"], ["anna"]),
+    (By.KEY, ["1", "2"], ["anna", "bert"]),
+    (By.LOGIN, ["ANNA"], ["anna"]),
+    (By.ADDRESS, ["Anna@Muster.Example"], ["anna"]),
+    (By.ADDRESS, ["a.mueller@muster.example"], ["bert"]),  # a further address
+    (By.NUMBER, ["k-1000"], ["anna", "bert"]),
+    (By.LOGIN, ["nobody"], []),
+    (By.LOGIN, ["ann%"], []),
+    (By.LOGIN, [], []),
+]
+
+
+@pytest.mark.parametrize(("by", "values", "logins"), LOOK_UPS)
+def test_looks_records_up(any_crm: Crm, by: By, values: list[str], logins: list[str]) -> None:
+    any_crm.hold(ANNA, BERT | {"mail2": "A.Mueller@muster.example", "gueltig": 0})
+    with closing(SqlSource(any_crm.section(), None)) as source:
+        assert sorted(record.login for record in source.find(by, values, 10)) == logins
+
+
+def test_finds_no_more_than_asked_for(any_crm: Crm) -> None:
+    any_crm.hold(ANNA, BERT)
+    with closing(SqlSource(any_crm.section(), None)) as source:
+        assert len(source.find(By.NUMBER, ["K-1000"], 1)) == 1
+        assert [found.record.login for found in source.samples(1)] == ["anna"]
+
+
+def test_a_row_is_shown_as_it_is_but_for_passwords(any_crm: Crm) -> None:
+    any_crm.hold(ANNA)
+    any_crm.give_passwords()
+    any_crm.execute('ALTER TABLE "Kunden Benutzer" ADD COLUMN api_token VARCHAR(20)')
+    any_crm.execute("UPDATE \"Kunden Benutzer\" SET api_token = 'geheim'")
+    with closing(SqlSource(any_crm.section(**WITH_PASSWORD), None)) as source:
+        (found,) = source.look_at(By.LOGIN, "anna", 5)
+    assert found.record.login == "anna"
+    assert found.raw["firma"] == ("Muster GmbH",)
+    assert found.raw["mail2"] == ()
+    assert found.raw["pw"] == found.raw["api_token"] == ("•••",)
+    assert list(found.raw)[:2] == ["id", "login"]
