@@ -81,14 +81,19 @@ class Mirror:
         session.execute(
             update(CustomerUser)
             .where(CustomerUser.id.in_(brought))
-            .values(source_seen_at=now())
+            .values(source_seen_at=now(), source_gone_at=None)
             .execution_options(synchronize_session=False)
         )
 
     def vanish(self, session: Session, accounts: Collection[int], reason: str) -> None:
-        """Make copies invalid whose records are no longer in the source; their tickets stay."""
+        """Make copies invalid whose records are no longer in the source; their tickets stay.
+
+        One that is invalid already keeps its reason.
+        """
         for account in session.scalars(_with_all().where(CustomerUser.id.in_(accounts))):
-            self._make_invalid(session, account, reason)
+            if account.valid is not Validity.INVALID:
+                self._make_invalid(session, account, reason)
+            account.source_gone_at = now()
             self.tally.vanished += 1
 
     def _copies(self, session: Session, keys: Collection[str]) -> Mapping[str | None, CustomerUser]:

@@ -17,7 +17,6 @@ from core.settings import load_settings
 from core.sources.mirror import Mirror, Tally
 from core.sources.records import SourceRecord
 from core.sources.source import CustomerSource, SourceAway
-from core.words import Validity
 
 T = TypeVar("T")
 
@@ -98,7 +97,7 @@ def _end(database: Database, name: str, mirror: Mirror, started: datetime) -> No
 def _gone(session: Session, name: str, mirror: Mirror) -> list[int]:
     copies = session.execute(
         select(CustomerUser.id, CustomerUser.source_key).where(
-            CustomerUser.source == name, CustomerUser.valid != Validity.INVALID
+            CustomerUser.source == name, CustomerUser.source_gone_at.is_(None)
         )
     )
     return [account_id for account_id, key in copies if key not in mirror.seen]

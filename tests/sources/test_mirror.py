@@ -85,11 +85,29 @@ def test_who_vanishes_becomes_invalid_and_can_return(database: Database, crm: Cr
     assert read(database, crm.section()).vanished == 1
     assert logins(database) == {"anna": ("crm", INVALID), "bert": ("crm", VALID)}
     assert account(database, "anna").invalid_reason == "Nicht mehr in der Kundenquelle."
+    gone_at = account(database, "anna").source_gone_at
+    assert gone_at is not None
+    assert account(database, "bert").source_gone_at is None
     assert read(database, crm.section()).vanished == 0
+    assert account(database, "anna").source_gone_at == gone_at
     crm.hold(ANNA, BERT)
     read(database, crm.section())
     assert logins(database)["anna"] == ("crm", VALID)
-    assert account(database, "anna").invalid_reason == ""
+    anna = account(database, "anna")
+    assert (anna.invalid_reason, anna.source_gone_at) == ("", None)
+
+
+def test_an_invalid_account_vanishes_with_its_reason(sqlite_database: Database, crm: Crm) -> None:
+    crm.hold(ANNA | {"gueltig": 0}, BERT)
+    read(sqlite_database, crm.section())
+    crm.hold(BERT)
+    assert read(sqlite_database, crm.section()).vanished == 1
+    anna = account(sqlite_database, "anna")
+    assert (anna.valid, anna.invalid_reason) == (Validity.INVALID, "")
+    assert anna.source_gone_at is not None
+    crm.hold(ANNA | {"gueltig": 0}, BERT)
+    read(sqlite_database, crm.section())
+    assert account(sqlite_database, "anna").source_gone_at is None
 
 
 def test_an_empty_source_makes_nobody_invalid(sqlite_database: Database, crm: Crm) -> None:
