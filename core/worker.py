@@ -23,7 +23,7 @@ from core.config import load_config
 from core.db import Database
 from core.errors import SchalterError
 from core.intake.expire import expire_held
-from core.intake.number_claims import ask_contacts
+from core.intake.number_claims.asking import ask_contacts
 from core.logs import set_up_logging
 from core.outgoing.courier import Courier
 from core.outgoing.digests import put_digests

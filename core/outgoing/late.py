@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.accounts import own_addresses, password_links
 from core.db import reserve_ids
-from core.intake import number_claims
+from core.intake.number_claims.question import posting_of as posting_of_question
 from core.intake.raw_store import store_raw
 from core.models import OutgoingMail, RawMail, now
 from core.outgoing import auto_responses, digests, notices
@@ -30,7 +30,7 @@ _POSTINGS: Mapping[OutgoingKind, Callable[[Session, Installation, OutgoingMail],
     OutgoingKind.INVITATION: password_links.posting_of,
     OutgoingKind.ADDRESS_LINK: own_addresses.link_posting_of,
     OutgoingKind.ADDRESS_CHANGED: own_addresses.notice_posting_of,
-    OutgoingKind.NUMBER_CLAIM: number_claims.posting_of,
+    OutgoingKind.NUMBER_CLAIM: posting_of_question,
     OutgoingKind.DIGEST: digests.posting_of,
 }
 _SECRET = frozenset(

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from wtforms import BooleanField
 
 from core.i18n import lazy_gettext as _l
-from core.intake.number_claims import confirm, deny, question_of
+from core.intake.number_claims.answers import confirm, deny, question_of
 from core.models import ticket_number
 from portal.areas import Area, Audience
 from portal.database import reading, writing

@@ -35,7 +35,7 @@ from core.intake.held_list import (
 )
 from core.intake.incoming import RecipientReceipt
 from core.intake.mail_log import shown_steps
-from core.intake.number_claims import CONFIRMED, DENIED, asked_about
+from core.intake.number_claims.answers import CONFIRMED, DENIED, asked_about
 from core.intake.refuse import REASONS as REFUSALS
 from core.intake.refuse import language_of, refusal_problem, refuse, shown_why, text_of
 from core.labels import label, reason_label

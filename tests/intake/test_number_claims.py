@@ -13,22 +13,24 @@ from sqlalchemy import func, select, update
 from core import audit
 from core.accounts.addresses import MAX_ADDRESSES
 from core.db import Database
-from core.intake import number_claims
 from core.intake.held import discard
-from core.intake.number_claims import (
-    CLAIMS_A_DAY,
-    CLAIMS_AN_HOUR,
+from core.intake.number_claims.answers import (
     CONFIRMED,
     DENIED,
-    MAX_AT_ONCE,
-    MAX_CONTACTS,
-    SENDER_CLAIMS_A_DAY,
-    ask_contacts,
     asked_about,
     confirm,
     deny,
     question_of,
 )
+from core.intake.number_claims.asking import (
+    CLAIMS_A_DAY,
+    CLAIMS_AN_HOUR,
+    MAX_AT_ONCE,
+    MAX_CONTACTS,
+    SENDER_CLAIMS_A_DAY,
+    ask_contacts,
+)
+from core.intake.number_claims.claim import REASON
 from core.intake.pipeline import take_in
 from core.models import (
     AuditEvent,
@@ -90,7 +92,7 @@ def claim(
         newest = session.scalars(select(Delivery).order_by(Delivery.id.desc()).limit(1)).one()
         newest.mail.evidence = evidence
         newest.mail.received_at = now()
-        assert newest.reason == number_claims.REASON
+        assert newest.reason == REASON
         return newest.id
 
 

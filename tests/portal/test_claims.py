@@ -9,7 +9,8 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import func, select, update
 
 from core.accounts.addresses import MAX_ADDRESSES
-from core.intake.number_claims import ask_contacts, posting_of
+from core.intake.number_claims.asking import ask_contacts
+from core.intake.number_claims.question import posting_of
 from core.models import CustomerUser, CustomerUserAddress, Delivery, Mail, OutgoingMail, Ticket
 from core.words import Evidence, HeldState, OutgoingKind
 from portal.installation import installation
