@@ -1,21 +1,16 @@
 """Held mail: what it says, who may have sent it, and what staff do with it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from flask import flash, g, redirect, render_template, request, url_for
 from markupsafe import Markup
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
-from wtforms import BooleanField, HiddenField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import InputRequired
 
-from core.errors import Forbidden, Invalid, NotFound, Stale
+from core.errors import Forbidden, NotFound, Stale
 from core.i18n import current_language
 from core.i18n import gettext as _
-from core.i18n import lazy_gettext as _l
 from core.intake.held import RightMissing, discard, may_undo, release, release_to_ticket
 from core.intake.held_list import (
     Candidate,
@@ -39,101 +34,25 @@ from core.intake.number_claims.answers import CONFIRMED, DENIED, asked_about
 from core.intake.refuse import REASONS as REFUSALS
 from core.intake.refuse import language_of, refusal_problem, refuse, shown_why, text_of
 from core.labels import label, reason_label
-from core.mail.text import one_line
-from core.models import MAX_ID, Staff, ticket_number
+from core.models import Staff, ticket_number
 from core.tickets.view import eml
 from core.words import HeldState
 from portal.areas import Area, Audience
 from portal.database import bookkeeping, finish_writing, reading, writing
 from portal.files import file_response, frame_response
-from portal.forms import REQUIRED, Form, choices, put
+from portal.forms import choices, put
 from portal.installation import installation
-from portal.parameters import id_of_request, text_of_request, word_of_request
+from portal.parameters import id_of_request, text_of_request
 from portal.staff.accounts import accounts_found
 from portal.staff.asking import member, member_in, named, queues
+from portal.staff.held_filter import HeldFilter, filter_of_request
+from portal.staff.held_forms import DiscardForm, RefuseForm, ReleaseForm, what
 from portal.staff.mails import reason_choices
 from portal.visitors import the_viewer
-from portal.vocabulary import LANGUAGE_NAMES
 
-NO_ACCOUNT = 0
-MAX_DIGITS = 18  # of a ticket number
 NEXT = 50  # held mails among which the next one is looked for
 
 area = Area("staff_held", __name__, Audience.STAFF, "/staff/held")
-
-
-class ReleaseForm(Form):
-    """Where a held mail is filed, and as whose."""
-
-    customer_user = HiddenField(_l("Whose mail is it?"))
-    queue = SelectField(_l("File in the queue"), coerce=int)
-    ticket = StringField(_l("or add to the ticket with the number"))
-    remember = BooleanField(_l("Remember the sender's address for this account"))
-    give = BooleanField(_l("Give the account this permission, then release"))
-    give_what = HiddenField()
-
-    @property
-    def account_id(self) -> int:
-        """The chosen account, ``NO_ACCOUNT`` for none."""
-        text = self.customer_user.data or ""
-        return int(text) if text.isdecimal() and int(text) <= MAX_ID else NO_ACCOUNT
-
-    @property
-    def ticket_number(self) -> int | None:
-        """The ticket that was entered, None for a new one. Raises ``Invalid`` for what is none."""
-        text = one_line(self.ticket.data or "").lstrip("#")
-        if not text:
-            return None
-        if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
-            raise Invalid("ticket", _("Please enter the number of a ticket."))
-        return int(text)
-
-    def gives(self, missing: RightMissing) -> bool:
-        """Whether it was agreed to give just the permission that is missing."""
-        return bool(self.give.data) and self.give_what.data == _what(missing)
-
-
-class RefuseForm(Form):
-    """What the sender of a held mail is told, and in which language."""
-
-    reason = SelectField(_l("Reason"), [InputRequired(REQUIRED)])
-    language = SelectField(_l("Language of the answer"), choices=choices(LANGUAGE_NAMES.items()))
-
-
-class DiscardForm(Form):
-    """Why a held mail is put aside."""
-
-    why = StringField(_l("Reason"), [InputRequired(REQUIRED)])
-
-
-def _what(missing: RightMissing) -> str:
-    """Name a permission, so that no other is given than the one that was shown."""
-    return f"{missing.customer_user_id}-{missing.queue.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class HeldFilter:
-    """Which held mail a list shows; the pages of single mails hand it on to the next one."""
-
-    state: HeldState
-    reason: str
-    queue_id: int | None
-    query: str
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """What stands in the address of a page for it."""
-        parameters = {
-            "state": "" if self.state is HeldState.WAITING else self.state.value,
-            "reason": self.reason,
-            "queue": str(self.queue_id or ""),
-            "q": self.query,
-        }
-        return {name: value for name, value in parameters.items() if value}
-
-    def at(self, page: str, **more: str) -> str:
-        """Return the address of a page that hands this filter on."""
-        return f"{page}?{urlencode({**self.parameters, **more})}".rstrip("?")
 
 
 @area.get("")
@@ -308,16 +227,6 @@ def state_of_held() -> HeldCounts:
     return found
 
 
-def filter_of_request() -> HeldFilter:
-    """Return which held mail the address of this page asks for."""
-    return HeldFilter(
-        state=word_of_request("state", HeldState) or HeldState.WAITING,
-        reason=text_of_request("reason"),
-        queue_id=id_of_request("queue"),
-        query=text_of_request("q"),
-    )
-
-
 def _reasons(wanted: HeldFilter, waiting: Mapping[str, int]) -> list[tuple[str, str]]:
     """Return the reasons to choose from: of what waits those that there are, with their number."""
     if wanted.state is not HeldState.WAITING:
@@ -431,7 +340,7 @@ def _page(delivery_id: int, form: ReleaseForm, missing: RightMissing | None = No
     form.queue.choices = _queue_choices()
     if not form.is_submitted():
         form.queue.data = queue_id
-    put(form.give_what, _what(missing) if missing is not None else "")
+    put(form.give_what, what(missing) if missing is not None else "")
     form.give.data = False
     query = text_of_request("account")
     identity = identity_of(session, held)

@@ -18,7 +18,7 @@ from portal.areas import Area, Audience
 from portal.database import reading, writing
 from portal.forms import REQUIRED, Form
 from portal.staff.asking import member, member_in
-from portal.staff.held import filter_of_request
+from portal.staff.held_filter import filter_of_request
 from portal.visitors import the_viewer
 
 area = Area("staff_held_bulk", __name__, Audience.STAFF, "/staff/held/several")

@@ -11,10 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 from core import audit
 from core.accounts.addresses import MAX_ADDRESSES, address_holders
 from core.accounts.customer_users import add_address
-from core.accounts.password_links import (
-    TOKEN_LENGTH,
-    hash_of_token,
-)
+from core.accounts.password_links import TOKEN_LENGTH, hash_of_token
 from core.audit import Actor
 from core.errors import SchalterError
 from core.i18n import N_
@@ -27,14 +24,7 @@ from core.intake.number_claims.claim import REASON, may_answer, sender_key
 from core.intake.prepare import prepare
 from core.intake.record import record_release
 from core.intake.rows import Part, trace
-from core.models import (
-    CustomerUser,
-    Delivery,
-    Mail,
-    NumberClaim,
-    OutgoingMail,
-    now,
-)
+from core.models import CustomerUser, Delivery, Mail, NumberClaim, OutgoingMail, now
 from core.organisation import Organisation, load_organisation
 from core.words import DecisionKind, Evidence, HeldState, OutgoingState
 

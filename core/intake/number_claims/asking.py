@@ -7,22 +7,10 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager, selectinload
 
-from core.accounts.permissions import (
-    access_of,
-    subject_of,
-    valid_account,
-)
+from core.accounts.permissions import access_of, subject_of, valid_account
 from core.intake.facts import counts_as_verified
 from core.intake.number_claims.claim import REASON, sender_key
-from core.models import (
-    Customer,
-    CustomerUser,
-    Delivery,
-    Mail,
-    NumberClaim,
-    OutgoingMail,
-    now,
-)
+from core.models import Customer, CustomerUser, Delivery, Mail, NumberClaim, OutgoingMail, now
 from core.organisation import Organisation, load_organisation
 from core.outgoing.bounces import bouncing
 from core.outgoing.caps import DAY, HOUR, one_at_a_time

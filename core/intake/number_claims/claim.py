@@ -2,15 +2,9 @@
 
 from sqlalchemy.orm import Session
 
-from core.accounts.permissions import (
-    customer_user_access,
-)
+from core.accounts.permissions import customer_user_access
 from core.mail.addresses import address_key
-from core.models import (
-    CustomerUser,
-    Delivery,
-    NumberClaim,
-)
+from core.models import CustomerUser, Delivery, NumberClaim
 from core.organisation import Organisation
 
 REASON = "number-from-unknown-address"  # why such mail is held

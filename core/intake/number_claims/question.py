@@ -8,21 +8,11 @@ from babel.dates import format_datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.accounts.password_links import (
-    TOKEN_BYTES,
-    hash_of_token,
-    signature_of,
-)
+from core.accounts.password_links import TOKEN_BYTES, hash_of_token, signature_of
 from core.i18n import N_, current_language, in_language
 from core.i18n import gettext as _
 from core.intake.number_claims.claim import may_answer
-from core.models import (
-    CustomerUser,
-    Delivery,
-    NumberClaim,
-    OutgoingMail,
-    now,
-)
+from core.models import CustomerUser, Delivery, NumberClaim, OutgoingMail, now
 from core.organisation import Organisation, load_organisation
 from core.outgoing.caps import check_recipient
 from core.outgoing.compose import Mailbox
