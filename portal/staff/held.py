@@ -46,7 +46,7 @@ from portal.parameters import id_of_request, text_of_request
 from portal.staff.accounts import accounts_found
 from portal.staff.asking import member, member_in, named, queues
 from portal.staff.held_filter import HeldFilter, filter_of_request
-from portal.staff.held_forms import DiscardForm, RefuseForm, ReleaseForm, what
+from portal.staff.held_forms import DiscardForm, RefuseForm, ReleaseForm, right_key
 from portal.staff.mails import reason_choices
 from portal.visitors import the_viewer
 
@@ -340,7 +340,7 @@ def _page(delivery_id: int, form: ReleaseForm, missing: RightMissing | None = No
     form.queue.choices = _queue_choices()
     if not form.is_submitted():
         form.queue.data = queue_id
-    put(form.give_what, what(missing) if missing is not None else "")
+    put(form.give_what, right_key(missing) if missing is not None else "")
     form.give.data = False
     query = text_of_request("account")
     identity = identity_of(session, held)

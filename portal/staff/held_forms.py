@@ -44,7 +44,7 @@ class ReleaseForm(Form):
 
     def gives(self, missing: RightMissing) -> bool:
         """Whether it was agreed to give just the permission that is missing."""
-        return bool(self.give.data) and self.give_what.data == what(missing)
+        return bool(self.give.data) and self.give_what.data == right_key(missing)
 
 
 class RefuseForm(Form):
@@ -60,6 +60,6 @@ class DiscardForm(Form):
     why = StringField(_l("Reason"), [InputRequired(REQUIRED)])
 
 
-def what(missing: RightMissing) -> str:
+def right_key(missing: RightMissing) -> str:
     """Name a permission, so that no other is given than the one that was shown."""
     return f"{missing.customer_user_id}-{missing.queue.id}"
