@@ -29,6 +29,9 @@ apt_install() { \
 	case " $$* " in *' postfix '*) \
 		echo 'postfix postfix/main_mailer_type select No configuration' | \
 		"$${root[@]}" debconf-set-selections;; esac && \
+	case " $$* " in *' slapd '*) \
+		echo 'slapd slapd/no_configuration boolean true' | \
+		"$${root[@]}" debconf-set-selections;; esac && \
 	"$${root[@]}" env DEBIAN_FRONTEND=noninteractive \
 		apt-get -q install -y --no-install-recommends "$$@"; \
 }
@@ -81,7 +84,7 @@ clean: ## remove what make and the tools made; the data in var/ stays
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A machine that cannot install them still runs the other tests, which then name what is missing.
-# Postfix comes without a configuration, so that the package itself listens nowhere.
+# Postfix and slapd come without a configuration, so that the packages themselves listen nowhere.
 .PHONY: debian
 debian:
 	@$(apt_install); missing=(); PATH="$$PATH:/usr/sbin"; \
@@ -91,6 +94,7 @@ debian:
 	command -v openssl >/dev/null || missing+=(openssl); \
 	command -v strace >/dev/null || missing+=(strace); \
 	command -v postfix >/dev/null || missing+=(postfix); \
+	command -v slapd >/dev/null || missing+=(slapd); \
 	[ $${#missing[@]} -eq 0 ] || apt_install "$${missing[@]}" || \
 		echo "not installed: $${missing[*]}" >&2
 
