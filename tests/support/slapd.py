@@ -202,15 +202,20 @@ class Slapd:
         self._running.wait(STOP_SECONDS)
         self._child = None
 
-    def _connected(self) -> ldap3.Connection:
-        """Return a connection that may change everything, for a ``with`` block."""
+    @contextmanager
+    def _connected(self) -> Iterator[ldap3.Connection]:
+        """Give a connection that may change everything."""
         server = ldap3.Server(
             self.ldaps_url, tls=ldap3.Tls(ca_certs_file=self.ca_file), get_info=ldap3.NONE
         )
-        return ldap3.Connection(
-            server, _ROOT, _ROOT_PASSWORD, auto_bind=True, raise_exceptions=True,
-            receive_timeout=int(STOP_SECONDS),
-        )  # fmt: skip
+        connection = ldap3.Connection(
+            server, _ROOT, _ROOT_PASSWORD, raise_exceptions=True, receive_timeout=int(STOP_SECONDS)
+        )
+        connection.bind()
+        try:
+            yield connection
+        finally:
+            connection.unbind()
 
 
 @contextmanager
