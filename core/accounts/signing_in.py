@@ -83,14 +83,10 @@ def sign_in(
     """
     entered = one_line(login[:MAX_NAME])
     attempt = _attempt(database, kind, login_key(entered), peer)
-    with database.read() as session:
-        found = find_account(session, kind, entered)
-        if found is not None and not may_sign_in(found):
-            found = None
-    if not _is_right(password, found, sources):
+    found = account_with_password(database, kind, entered, password, sources)
+    if found is None:
         log.info("sign-in refused: %s from %s", kind, peer)  # a login may be a mistyped password
         raise _refusal()
-    assert found is not None  # or nothing could be verified
     stored = found.password_hash
     renewed = hash_password(password) if stored is not None and needs_new_hash(stored) else None
     with database.write() as session:
@@ -103,6 +99,24 @@ def sign_in(
         token = start_session(session, account, peer=peer, agent=agent)
         _record_signed_in(session, account, peer, attempt.failures)
         return SignedIn(token, account)
+
+
+def account_with_password(
+    database: Database,
+    kind: AccountKind,
+    entered: str,
+    password: str,
+    sources: Sequence[CustomerSource] = (),
+) -> Account | None:
+    """Return the account that signing in with this would be for, None for nobody.
+
+    ``entered`` is one clean line. Whoever calls this counts the attempts.
+    """
+    with database.read() as session:
+        found = find_account(session, kind, entered)
+        if found is not None and not may_sign_in(found):
+            found = None
+    return found if _is_right(password, found, sources) else None
 
 
 def change_password(database: Database, visit: Visit, old: str, new: str, *, peer: str) -> None:

@@ -66,8 +66,15 @@ def try_out(
     what the rules say.
     """
     prepared = prepare(incoming, keys, reference=reference)
-    facts = gather(session, organisation, [prepared])[0]
-    return prepared, [Tried(part, decide(part)) for part in facts]
+    return prepared, decide_now(session, organisation, [prepared])[0]
+
+
+def decide_now(
+    session: Session, organisation: Organisation, mails: Sequence[Prepared]
+) -> list[list[Tried]]:
+    """Return for each mail what ``take_in`` would decide now, were it the only one."""
+    gathered = gather(session, organisation, mails)
+    return [[Tried(part, decide(part)) for part in facts] for facts in gathered]
 
 
 def simulate(

@@ -160,7 +160,7 @@ class Mirror:
     def _save(
         self, session: Session, record: SourceRecord, copy: CustomerUser | None
     ) -> CustomerUser:
-        values = _wanted(record, customer_user_values(copy) if copy is not None else None)
+        values = wanted_values(record, customer_user_values(copy) if copy is not None else None)
         # Before its customer is made, so that nothing is left behind of a record that is refused.
         check_customer_user(
             StoredLookups(session), values, copy, create_customer=True, from_source=True
@@ -258,14 +258,15 @@ def _with_all() -> Select[CustomerUser]:
 def _is_same(record: SourceRecord, current: CustomerUser) -> bool:
     """Whether a copy agrees with its record already; most do, and cost nothing more."""
     before = customer_user_values(current)
-    return replace(_wanted(record, before), share_address=before.share_address) == before and (
+    wanted = replace(wanted_values(record, before), share_address=before.share_address)
+    return wanted == before and (
         not record.customer_name
         or current.customer.source != current.source
         or current.customer.name == record.customer_name
     )
 
 
-def _wanted(record: SourceRecord, before: CustomerUserValues | None) -> CustomerUserValues:
+def wanted_values(record: SourceRecord, before: CustomerUserValues | None) -> CustomerUserValues:
     """Return a record as values of an account, with what is kept here as it was before.
 
     An address may be shared: what mail from it means is then ambiguous, and listed.
