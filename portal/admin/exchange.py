@@ -27,6 +27,7 @@ from core.words import Validity
 from portal.areas import Area, Audience
 from portal.database import bookkeeping, database, finish_writing, reading, writing
 from portal.headers import FILE_POLICY
+from portal.progress import followed, new_token, share_done
 from portal.sealed import NotSealed, TooBig, sealed, unsealed
 from portal.visitors import the_viewer
 
@@ -37,6 +38,7 @@ SAMPLES = 3  # values of a column
 
 IMPORT, UNDO = "import", "undo"
 PIECE = 64 * 1024  # bytes that are sent at once
+MAX_TOKEN = 40  # characters of the name under which a page asks how far its answer is
 
 area = Area("admin_exchange", __name__, Audience.ADMIN, "/admin/exchange")
 
@@ -82,6 +84,12 @@ def undo() -> Response:
     except NotSealed as refused:
         return _file_page(USERS, str(refused))
     return _file(make_response(content), f"undo-{now():%Y-%m-%d-%H%M}.csv")
+
+
+@area.get("/progress/<token>")
+def progress(token: str) -> Mapping[str, float | None]:
+    """Say how much of a file has been gone through, to the page that waits for its answer."""
+    return {"share": share_done(token)}
 
 
 def _step(kind: Kind) -> Response:
@@ -143,7 +151,8 @@ def _columns(sheet: Sheet, kind: Kind) -> Columns:
 
 def _try(wanted: Entries, kept: str, columns: Columns, problem: str = "") -> Response:
     """Show what a file would come to; nothing is written."""
-    plan = try_out(reading(), wanted)
+    with followed(wanted.entries, _progress_token()) as entries:
+        plan = try_out(reading(), wanted, entries)
     page = render_template(
         "admin/exchange_plan.html",
         **_of_kind(wanted.kind),
@@ -152,6 +161,7 @@ def _try(wanted: Entries, kept: str, columns: Columns, problem: str = "") -> Res
         kept=kept,
         plan=plan,
         problem=problem,
+        progress=new_token(),
     )
     return make_response(page, 409 if problem else 422 if plan.faults else 200)
 
@@ -160,7 +170,9 @@ def _import(wanted: Entries, kept: str, columns: Columns) -> Response:
     """Import a file as it was agreed to, and show what came of it."""
     try:
         session, actor = writing(), the_viewer().actor
-        plan = bring_about(session, actor, wanted, agreed=request.form.get("agreed", ""))
+        agreed = request.form.get("agreed", "")
+        with followed(wanted.entries, _progress_token()) as entries:
+            plan = bring_about(session, actor, wanted, agreed=agreed, in_turn=entries)
         back = sealed(UNDO, b"".join(write_sheet(plan.kind, undo_states(plan))))
     except (Refused, Stale, TooBig) as refused:
         finish_writing(keep=False)
@@ -173,6 +185,10 @@ def _import(wanted: Entries, kept: str, columns: Columns) -> Response:
         undo=back,
     )
     return make_response(page)
+
+
+def _progress_token() -> str:
+    return request.form.get("progress", "")[:MAX_TOKEN]
 
 
 def _reason(refused: SchalterError) -> str:
@@ -208,6 +224,7 @@ def _columns_page(
         fields=kind.columns,
         kept=kept,
         problem=problem,
+        progress=new_token(),
         sheet=sheet,
     )
     return make_response(page, 422 if problem else 200)

@@ -1,5 +1,6 @@
 """Import and export on the pages: from the file over its columns and a dry run to the undo file."""
 
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from werkzeug.test import TestResponse
 
 from core.exchange.columns import KINDS
 from core.exchange.writing import export
-from core.models import AuditEvent, CustomerUser
+from core.models import AuditEvent, CustomerUser, Staff
+from core.words import Role
 from portal import sealed
 from portal.admin import exchange
 from tests.portal.admin.browsing import Admin, admin_of, form_of
@@ -255,6 +257,63 @@ def test_the_pages_in_a_browser(
     with page.expect_download() as download:
         page.click("main form button[type=submit]")
     assert download.value.suggested_filename.startswith("undo-")
+
+
+def many(count: int) -> str:
+    lines = [f"neu{n};K-1000;neu{n}@muster.example;Neu;Nummer {n}" for n in range(count)]
+    return "\r\n".join([CRM.splitlines()[0], *lines, ""])
+
+
+def test_a_page_can_ask_how_far_its_import_is(pages: RunningPortal, ada: Admin) -> None:
+    plan = planned(ada, USERS, many(1500), **{"column.3": "first_name"})
+    shown = form_of(plan)
+    asked = f"/admin/exchange/progress/{shown.value('progress')}"
+    watching = admin_of(pages, "ada")
+    with pages.database.write() as session:
+        session.scalars(select(Staff).where(Staff.login == "jonas")).one().role = Role.ADMIN
+    stranger = admin_of(pages, "jonas")
+    shares: list[float | None] = []
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(ada.send, USERS, shown, (), step="import")
+        while not done.done():
+            shares.append(watching.client.get(asked).get_json()["share"])
+            assert stranger.client.get(asked).get_json() == {"share": None}
+    assert done.result().status_code == 200
+    known = [share for share in shares if share is not None]
+    assert len(set(known)) > 2
+    assert known == sorted(known)
+    assert watching.client.get(asked).get_json() == {"share": None}
+
+
+@pytest.mark.browser
+def test_a_bar_shows_while_the_browser_waits(
+    busy_portal: RunningPortal, open_page: OpenPage, sign_in: SignIn, tmp_path: Path
+) -> None:
+    page = open_page()
+    sign_in(page, "ada")
+    file = tmp_path / "users.csv"
+    file.write_text(many(1500), encoding="utf-8")
+    page.goto(busy_portal.address(USERS))
+    page.set_input_files("#file", file)
+    _press(page, "main form.drop button[type=submit]")
+    page.select_option("select[name='column.3']", "first_name")
+    bar = page.locator("progress")
+    expect(bar).to_be_hidden()
+    page.route("**/progress/*", lambda route: route.fulfill(json={"share": 0.25}))
+    page.evaluate(
+        "document.querySelector('[data-progress]')"
+        ".addEventListener('submit', (event) => event.preventDefault(), { once: true })"
+    )
+    page.click("button[value=plan]")
+    expect(bar).to_be_visible()
+    expect(bar).to_have_js_property("value", 0.25)
+    assert_accessible(page)
+
+    page.unroute("**/progress/*")
+    _press(page, "button[value=plan]")
+    with page.expect_response("**/progress/*") as asked:  # while the form's own is waited for
+        _press(page, "button[value=import]")
+    assert asked.value.ok
 
 
 def _press(page: Page, button: str) -> None:
