@@ -13,6 +13,7 @@ from sqlalchemy import func, select, update
 from core import audit
 from core.accounts.addresses import MAX_ADDRESSES
 from core.db import Database
+from core.intake.blocking import block
 from core.intake.held import discard
 from core.intake.number_claims.answers import (
     CONFIRMED,
@@ -49,6 +50,7 @@ from core.models import (
 )
 from core.words import (
     ActorKind,
+    BlockedKind,
     Evidence,
     HeldState,
     OutgoingKind,
@@ -62,6 +64,7 @@ from tests.outgoing.automatic import Office, an_office, text_of
 SENDER = "wer@fremd.example"
 LINK = re.compile(r"^https://hilfe\.example\.org/claims/([0-9a-f]{64})$", re.MULTILINE)
 PEER = "192.0.2.5"
+BOSS = audit.Actor(ActorKind.STAFF, None, "ada")
 
 
 @pytest.fixture
@@ -299,6 +302,29 @@ def test_links_that_open_nothing(sqlite_office: Office, breaks: Breaks) -> None:
             assert deny(session, token, peer=PEER) is None
         assert session.scalars(select(Ticket)).all() == []
     assert isinstance(sqlite_office.send(ask(sqlite_office)[0].id), str)  # why it is not sent
+
+
+BLOCKED = [(BlockedKind.ADDRESS, SENDER), (BlockedKind.DOMAIN, "fremd.example")]
+
+
+@pytest.mark.parametrize(("kind", "value"), BLOCKED)
+def test_a_blocked_sender_gets_in_by_no_answer(
+    sqlite_office: Office, kind: BlockedKind, value: str
+) -> None:
+    anna, _bert = asked(sqlite_office)
+    with sqlite_office.database.write() as session:
+        block(session, BOSS, kind, value)
+    with sqlite_office.database.write() as session:
+        assert question_of(session, anna) is None
+        assert confirm(session, anna, remember=True, peer=PEER) is None
+    assert isinstance(sqlite_office.send(ask(sqlite_office)[0].id), str)
+
+
+def test_nobody_is_asked_about_a_blocked_sender(sqlite_office: Office) -> None:
+    claim(sqlite_office)
+    with sqlite_office.database.write() as session:
+        block(session, BOSS, BlockedKind.ADDRESS, SENDER)
+    assert ask(sqlite_office) == []
 
 
 def test_who_went_to_another_customer_cannot_answer(sqlite_office: Office) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, contains_eager, selectinload
 
 from core.accounts.permissions import access_of, subject_of, valid_account
 from core.intake.facts import counts_as_verified
-from core.intake.number_claims.claim import REASON, sender_key
+from core.intake.number_claims.claim import REASON, is_blocked, sender_key
 from core.models import Customer, CustomerUser, Delivery, Mail, NumberClaim, OutgoingMail, now
 from core.organisation import Organisation, load_organisation
 from core.outgoing.bounces import bouncing
@@ -106,7 +106,8 @@ def _ask(session: Session, organisation: Organisation, delivery: Delivery, caps:
     sender = sender_key(delivery.mail.from_address)
     contacts: Sequence[CustomerUser] = ()
     is_verified = counts_as_verified(delivery.mail.evidence, organisation.settings.sender_policy)
-    if sender and is_verified and caps.allow(delivery.customer_id, sender):
+    may_ask = is_verified and not is_blocked(organisation, delivery)
+    if sender and may_ask and caps.allow(delivery.customer_id, sender):
         contacts = _contacts(session, organisation, delivery)
     if not contacts:
         session.add(_claim(organisation.settings, delivery))

@@ -17,9 +17,21 @@ def may_answer(
     claim: NumberClaim,
     delivery: Delivery,
 ) -> bool:
-    """Whether an account may say now whose mail it is: it is of the customer and may write."""
+    """Whether an account may say now whose mail it is.
+
+    It is of the customer, it may write to the queue, and nobody has blocked the sender meanwhile.
+    """
+    if is_blocked(organisation, delivery):
+        return False
     access = customer_user_access(session, organisation, account)
     return account.customer_id == claim.customer_id and access.may_write(delivery.queue_id or 0)
+
+
+def is_blocked(organisation: Organisation, delivery: Delivery) -> bool:
+    """Whether the sender of a held mail is on the blocklist."""
+    mail = delivery.mail
+    senders = (sender_key(mail.from_address), sender_key(mail.mail_from))
+    return organisation.blocklist.find(senders) is not None
 
 
 def sender_key(address: str) -> str:

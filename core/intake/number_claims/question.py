@@ -34,7 +34,7 @@ def posting_of(session: Session, installation: Installation, mail: OutgoingMail)
         raise Suppressed(N_("Nobody waits for an answer any more."))
     organisation = load_organisation(session)
     if not may_answer(session, organisation, account, claim, delivery):
-        raise Suppressed(N_("The account may not write to the queue any more."))
+        raise Suppressed(N_("The account may not answer any more."))
     if mail.recipient_key not in {row.address_key for row in account.addresses}:
         raise Suppressed(N_("The address is none of the account's any more."))
     check_recipient(session, organisation, installation, mail)
