@@ -66,6 +66,7 @@ ACTIONS: Mapping[str, str] = {
     "password-set": N_("password set"),
     "password-link-asked": N_("new password asked for"),
     "invited": N_("invited"),
+    "kept-here": N_("kept here from now on"),
     "address-link-asked": N_("confirmation of a mail address asked for"),
     "signed-in": N_("signed in"),
     "signed-out": N_("signed out"),

@@ -1,4 +1,4 @@
-"""Accounts and customers that are copies of records in a customer source.
+"""Accounts and customers that are copies of records in a customer source or a directory.
 
 Such a record is changed in its source, and the copy follows. Kept here are what the source does
 not know: preferences, groups, the comment, and who sees the tickets of the whole customer.
@@ -48,11 +48,20 @@ def check_no_copy(account: Account, field: str) -> None:
     """Raise ``Invalid`` for ``field`` where the account is a copy of a record."""
     if isinstance(account, CustomerUser) and account.source is not None:
         raise _kept_there(field, account.source)
+    if is_copy(account):
+        raise kept_in_directory(field)
 
 
 def is_copy(account: Account) -> bool:
-    """Whether the account is a copy of a record in a customer source."""
-    return isinstance(account, CustomerUser) and account.source is not None
+    """Whether the account is a copy of a record in a customer source or a staff directory."""
+    if isinstance(account, CustomerUser):
+        return account.source is not None
+    return account.directory_key is not None
+
+
+def kept_in_directory(field: str) -> Invalid:
+    """Return the error that a field of a member of staff is kept in the directory."""
+    return Invalid(field, _("This is kept in the directory of staff: please change it there."))
 
 
 def _kept_there(field: str, source: str) -> Invalid:

@@ -1,14 +1,20 @@
-"""Staff: agents, who work the queues of their groups, and admins, who work all and configure."""
+"""Staff: agents, who work the queues of their groups, and admins, who work all and configure.
+
+Some are kept in a directory (``core.accounts.directory_staff``), which then decides who they are
+and what they may do; only it changes them here. One admin always remains who needs none.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import ColumnElement, and_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from core import audit
+from core.accounts.copies import kept_in_directory
 from core.accounts.logins import check_login, login_key, person_with_key
-from core.accounts.saving import Problems, check_version, clean_texts, store
+from core.accounts.saving import Problems, check_version, clean_texts, flush, store
 from core.accounts.sessions import end_sessions
 from core.audit import Actor
 from core.errors import Invalid, NotFound
@@ -49,19 +55,25 @@ def save_staff(
     values: StaffValues,
     current: Staff | None = None,
     version: int | None = None,
+    *,
+    directory_key: str | None = None,
 ) -> Staff:
     """Create a member of staff, or change ``current`` where it differs.
 
-    One valid admin always remains. A change of role or validity ends the web sessions. Raises
+    One valid admin always remains who has a password here. A change of role or validity ends the
+    web sessions. ``directory_key`` is given by whoever brings in what the directory says of that
+    entry; without it only the groups of staff from a directory can be changed. Raises
     ``InvalidFields``, and ``Stale`` when ``version`` is not the stored one.
     """
     admins = _locked_admins(session)
     check_version(session, current, version)
     problems = Problems()
     values, known = _checked(session, values, current, admins, problems)
-    problems.raise_any()
     before = staff_values(current) if current is not None else None
-    staff = current if current is not None else Staff()
+    if current is not None and current.directory_key != directory_key:
+        _check_kept_there(before, values, problems)
+    problems.raise_any()
+    staff = current if current is not None else Staff(directory_key=directory_key)
     if values == before:
         return staff
     for name in _PLAIN_FIELDS:
@@ -74,6 +86,22 @@ def save_staff(
     if before is not None and (before.role, before.valid) != (values.role, values.valid):
         end_sessions(session, staff)
     return staff
+
+
+def keep_here(session: Session, actor: Actor, staff: Staff) -> None:
+    """Make a member of staff from a directory one that is kept here, without a password yet."""
+    if staff.directory_key is None:
+        return
+    staff.directory_key = None
+    staff.directory_seen_at = None
+    staff.changed_at = now()
+    flush(session)
+    audit.record(session, actor, "kept-here", "staff", staff.id, staff.login)
+
+
+def signs_in_here() -> ColumnElement[bool]:
+    """Return the condition that a member of staff is valid and needs no directory."""
+    return and_(Staff.valid, Staff.directory_key.is_(None), Staff.password_hash.is_not(None))
 
 
 def staff_with_login(session: Session, login: str) -> Staff:
@@ -135,11 +163,12 @@ def staff_queue_ids(session: Session, organisation: Organisation, staff: Staff) 
 
 
 def _locked_admins(session: Session) -> frozenset[int]:
-    """Return the valid admins, in whom nobody else changes anything until this is over.
+    """Return the admins who need no directory, in whom nobody else changes anything until the end.
 
     Two who demote each other at the same moment would leave nobody.
     """
-    statement = select(Staff.id).where(Staff.role == Role.ADMIN, Staff.valid).order_by(Staff.id)
+    statement = select(Staff.id).where(Staff.role == Role.ADMIN, signs_in_here())
+    statement = statement.order_by(Staff.id)
     return frozenset(session.scalars(statement.with_for_update(key_share=True)))
 
 
@@ -170,10 +199,18 @@ def _checked(
 def _check_admin_remains(
     values: StaffValues, current: Staff | None, admins: frozenset[int]
 ) -> None:
-    """Refuse what would leave nobody who can give permissions."""
+    """Refuse what would leave nobody who can give permissions, whatever the directory does."""
     stays = values.role is Role.ADMIN and values.valid
-    if current is not None and not stays and admins == {current.id}:
+    if current is None or stays or current.directory_key is not None:
+        return
+    if current.role is Role.ADMIN and current.valid and not admins - {current.id}:
         raise Invalid("role", _("This is the last admin. Make somebody else an admin first."))
+
+
+def _check_kept_there(before: StaffValues | None, values: StaffValues, problems: Problems) -> None:
+    for name in _PLAIN_FIELDS:
+        if getattr(before, name) != getattr(values, name):
+            problems.add(kept_in_directory(name))
 
 
 def _set_groups(staff: Staff, wanted: Mapping[str, Permission], known: Mapping[str, Group]) -> None:

@@ -89,10 +89,19 @@ def test_a_login_is_unique_whatever_its_case(sqlite_database: Database) -> None:
         staff_with_login(session, "jon")
 
 
+def with_passwords(database: Database, *logins: str) -> None:
+    """Let members of staff sign in with a password that is kept here."""
+    with database.write() as session:
+        for login in logins:
+            staff_with_login(session, login).password_hash = "$argon2id$"
+
+
 @pytest.mark.parametrize("change", [{"role": Role.AGENT}, {"valid": False}])
 def test_the_last_admin_stays(database: Database, change: dict[str, object]) -> None:
     staff_saved(database, ROOT)
     staff_saved(database, JONAS)
+    staff_saved(database, replace(ROOT, login="eva", email="eva@example.org"))  # cannot sign in
+    with_passwords(database, "jonas")
     staff_saved(database, replace(ROOT, login="gone", email="g@example.org", valid=False))
     demoted = replace(ROOT, **change)
     with database.write() as session, pytest.raises(InvalidFields) as refused:
@@ -109,6 +118,7 @@ def test_of_two_admins_who_demote_each_other_one_stays(database: Database) -> No
     other = replace(ROOT, login="eva", email="eva@example.org")
     for values in (ROOT, other):
         staff_saved(database, values)
+    with_passwords(database, "root", "eva")
 
     def demote(values: StaffValues) -> None:
         with database.write() as session:
