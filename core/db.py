@@ -6,7 +6,7 @@ transaction that first reads and then writes would fail at once when another wri
 whatever the busy timeout.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from math import ceil
@@ -36,16 +36,25 @@ BACKENDS = ("sqlite", "postgresql")
 BUSY_TIMEOUT_MS = 10_000
 SQLITE_CACHE_KIB = 16 * 1024
 FOREIGN_CONNECTIONS = 2  # that we keep open to a database of somebody else
+MANAGED_GROUPS = "managed_groups"  # under which a session knows them
 
 
 class Database:
     """A database by its SQLAlchemy address, SQLite or PostgreSQL.
 
     Making one opens no connection. Raises ``DatabaseUnavailable`` when the address itself cannot
-    be used.
+    be used. ``managed_groups`` of the configuration go along with every session, because they
+    bind whoever changes permissions (``core.accounts.managed``).
     """
 
-    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 8,
+        managed_groups: Mapping[str, frozenset[str]] | None = None,
+    ) -> None:
+        self.managed_groups = managed_groups or {}
         try:
             self.url = make_url(url)
             if self.url.drivername == "postgresql":
@@ -82,16 +91,20 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Give a session that sees one state of the database and changes nothing."""
-        with self._read_sessions() as session:
+        with self._read_sessions(info=self._info) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Give a session whose work is committed when the block ends, or undone as a whole."""
-        with self._write_sessions.begin() as session:
+        with self._write_sessions(info=self._info) as session, session.begin():
             yield session
 
     def check_file(self) -> None:
+    @property
+    def _info(self) -> dict[str, object]:
+        return {MANAGED_GROUPS: self.managed_groups}
+
         """Raise ``DatabaseUnavailable`` where SQLite would make a file by being asked for one."""
         if self.file is not None and not self.file.exists():
             raise DatabaseUnavailable(

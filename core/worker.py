@@ -190,7 +190,7 @@ def main() -> int:
         try:
             config = load_config()
             installation = installation_of(config)
-            database = Database(config.database.url)
+            database = Database(config.database.url, managed_groups=config.managed_groups)
             check_revision(database)
         except SchalterError as error:
             print(f"schalter worker: {error}", file=sys.stderr)  # noqa: T201 - why it ends

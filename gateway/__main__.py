@@ -33,7 +33,7 @@ def main() -> None:
     try:
         config = load_config()
         check_account(config)
-        database = Database(config.database.url)
+        database = Database(config.database.url, managed_groups=config.managed_groups)
         check_revision(database)
         uvloop.run(serve(config, database))
     except SchalterError as error:

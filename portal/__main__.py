@@ -40,7 +40,9 @@ def main() -> int:
     set_up_logging("portal")
     try:
         config = load_config(options.config)
-        server = make_server(config, Database(config.database.url))
+        server = make_server(
+            config, Database(config.database.url, managed_groups=config.managed_groups)
+        )
     except SchalterError as error:
         print(f"portal: {error}", file=sys.stderr)  # noqa: T201 - a program tells why it ends
         return 1

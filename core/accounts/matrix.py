@@ -5,7 +5,7 @@ What was not shown is never touched, and what somebody else changed meanwhile is
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -20,6 +20,7 @@ from core.accounts.lists import (
     find_customer_users,
     find_customers,
 )
+from core.accounts.managed import decided_there, groups_of_source
 from core.accounts.permissions import (
     Grant,
     Grants,
@@ -45,11 +46,13 @@ class Cell:
 
     ``direct`` is what this table changes. ``inherited`` are the grants that come by other ways,
     ``effective`` is what all come to; None is no permission. An invalid group grants nothing.
+    ``decided_by`` is the customer source that alone decides what is direct, "" for none.
     """
 
     direct: Permission | None
     inherited: tuple[Grant, ...]
     effective: Permission | None
+    decided_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +122,15 @@ def customer_cells(
 
 
 def save_customer_user_cells(
-    session: Session, actor: Actor, changes: Sequence[CellChange]
+    session: Session, actor: Actor, changes: Sequence[CellChange], *, from_source: bool = False
 ) -> Sequence[CellChange]:
     """Store changed permissions of customer users; return those that were news.
 
     All or nothing: raises ``Stale`` naming the cells that somebody else changed meanwhile, and
-    ``NotFound`` for an unknown customer user or group.
+    ``NotFound`` for an unknown customer user or group. Only ``from_source`` changes what the
+    source of an account decides; else that is ``Invalid``.
     """
-    return _save(session, actor, _CUSTOMER_USERS, changes)
+    return _save(session, actor, _CUSTOMER_USERS, changes, from_source=from_source)
 
 
 def save_customer_cells(
@@ -158,13 +162,17 @@ def all_groups(session: Session) -> Sequence[Group]:
 
 
 def _cells(
+    session: Session,
     organisation: Organisation,
     groups: Sequence[Group],
     own: Through,
-    direct: Grants,
-    through_customer: Grants,
+    holder: Customer | CustomerUser | None,
+    grants_of_holder: tuple[Grants, Grants],
 ) -> Mapping[int, Cell]:
     """Return a holder's cells; grants ``own`` to the table are those that it changes."""
+    direct, through_customer = grants_of_holder
+    locked = groups_of_source(session, holder)
+    source = holder.source or "" if holder is not None else ""
     stored = direct if own is Through.DIRECT else through_customer
     by_group = group_grants(organisation, direct, through_customer)
     cells = {}
@@ -174,6 +182,7 @@ def _cells(
             direct=stored.get(group.id),
             inherited=tuple(grant for grant in grants if grant.through is not own),
             effective=strongest(grants) if grants else None,
+            decided_by=source if group.name in locked else "",
         )
     return cells
 
@@ -206,7 +215,7 @@ def _matrix(
 ) -> Matrix[Holder]:
     groups = all_groups(session)
     rows = tuple(
-        Row(holder, _cells(organisation, groups, table.own, *grants))
+        Row(holder, _cells(session, organisation, groups, table.own, holder, grants))
         for holder, grants in zip(found.items, _grants(session, found.items), strict=True)
     )
     return Matrix(groups, Page(rows, found.previous, found.next))
@@ -215,8 +224,8 @@ def _matrix(
 def _holder_cells(
     session: Session, organisation: Organisation, table: _Table[Holder], holder: Holder | None
 ) -> Mapping[int, Cell]:
-    direct, through_customer = _grants(session, [holder])[0] if holder is not None else ({}, {})
-    return _cells(organisation, all_groups(session), table.own, direct, through_customer)
+    grants = _grants(session, [holder])[0] if holder is not None else ({}, {})
+    return _cells(session, organisation, all_groups(session), table.own, holder, grants)
 
 
 def _grants(
@@ -240,7 +249,12 @@ def _customer_id(holder: Customer | CustomerUser) -> int:
 
 
 def _save(
-    session: Session, actor: Actor, table: _Table[Holder], changes: Sequence[CellChange]
+    session: Session,
+    actor: Actor,
+    table: _Table[Holder],
+    changes: Sequence[CellChange],
+    *,
+    from_source: bool = False,
 ) -> Sequence[CellChange]:
     by_cell = {(c.holder_id, c.group_id): c for c in changes if c.old is not c.new}
     if not by_cell:
@@ -248,6 +262,8 @@ def _save(
     holders = _locked(session, table, {holder_id for holder_id, _group in by_cell})
     names = _group_names(session, {group_id for _holder, group_id in by_cell})
     stored = _stored(session, table, list(holders))
+    if not from_source:
+        _check_kept_here(session, by_cell.values(), holders, names)
     _check_shown(by_cell, stored, holders, names)
     news = [c for cell, c in by_cell.items() if stored.get(cell) is not c.new]
     _store(session, table, news)
@@ -285,6 +301,19 @@ def _stored(
         )
     )
     return {(holder_id, group_id): permission for holder_id, group_id, permission in rows}
+
+
+def _check_kept_here(
+    session: Session,
+    changes: Iterable[CellChange],
+    holders: Mapping[int, Customer | CustomerUser],
+    names: Mapping[int, str],
+) -> None:
+    """Raise ``Invalid`` for a permission that the source of an account decides."""
+    for change in changes:
+        holder, group = holders[change.holder_id], names[change.group_id]
+        if isinstance(holder, CustomerUser) and group in groups_of_source(session, holder):
+            raise decided_there(holder, group)
 
 
 def _check_shown(

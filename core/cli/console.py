@@ -50,7 +50,7 @@ class Console:
     @contextmanager
     def open_database(self) -> Iterator[Database]:
         """Give the database, whatever its revision. Raises ``DatabaseUnavailable``."""
-        database = Database(self.config.database.url)
+        database = Database(self.config.database.url, managed_groups=self.config.managed_groups)
         try:
             yield database
         finally:

@@ -7,7 +7,7 @@ or a bad value stops the start with its name, the reason and where it was found.
 
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,15 @@ class Config(BaseSettings):
             if names.count(name) > 1:
                 raise PydanticCustomError("twice", "two are called {name}", {"name": name})
         return sections
+
+    @property
+    def managed_groups(self) -> Mapping[str, frozenset[str]]:
+        """By the name of a customer source: the groups that it alone gives to its accounts."""
+        return {
+            section.name: section.given_groups
+            for section in self.customer_sources
+            if isinstance(section, DirectorySection) and section.given_groups
+        }
 
     @property
     def public_url(self) -> str:

@@ -36,6 +36,11 @@ class DirectorySection(Section):
     groups: GroupMap = Field(default_factory=dict)
 
     @property
+    def given_groups(self) -> frozenset[str]:
+        """The names of the groups here that ``groups`` gives to anybody."""
+        return frozenset(name for given in self.groups.values() for name in given)
+
+    @property
     def server_addresses(self) -> list[tuple[str, int]]:
         """Host and port of each server, in their order."""
         port = LDAPS_PORT if self.tls == "ldaps" else LDAP_PORT

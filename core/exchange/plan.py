@@ -24,6 +24,7 @@ from core.accounts.customers import (
     customer_values,
     fill_customer,
 )
+from core.accounts.managed import decided_there
 from core.errors import Duplicate, Invalid, InvalidFields
 from core.exchange.columns import GROUPS, USERS, Kind
 from core.exchange.entries import Entries, Entry, Fault
@@ -235,6 +236,9 @@ class _Work:
     ) -> Row:
         had = self._stock.permissions(current)
         after = State(values, had if groups is None else groups)
+        for name in sorted(self._stock.groups_of_source(current)):
+            if isinstance(current, CustomerUser) and had.get(name) is not after.groups.get(name):
+                raise decided_there(current, name)
         if before is None:
             return Row(entry.line, entry.key, Action.NEW, None, after)
         old = State(before, had)

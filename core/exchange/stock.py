@@ -10,6 +10,7 @@ from typing import TypeVar
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from core.accounts.managed import groups_of_source
 from core.accounts.permissions import group_permissions
 from core.errors import Invalid
 from core.exchange.columns import USERS
@@ -61,6 +62,7 @@ class Stock:
         else:
             self._load_customers(session, keys, lock=lock)
         self._permissions = self._load_permissions(session, wanted.kind is USERS)
+        self._session = session
         if not lock:
             for held in {*self._accounts.values(), *self._customers.values()}:
                 session.expunge(held)
@@ -95,6 +97,10 @@ class Stock:
     def permissions(self, holder: Holder | None) -> Mapping[str, Permission]:
         """Return the stored permissions of an account or a customer by the names of groups."""
         return self._permissions.get(holder.id, {}) if holder is not None else {}
+
+    def groups_of_source(self, holder: Holder | None) -> frozenset[str]:
+        """Return the names of the groups that only the source of an account gives."""
+        return groups_of_source(self._session, holder)
 
     def needs_given_up(self, keys: Iterable[str]) -> bool:
         """Whether one of these addresses was given up by somebody since ``settled``.

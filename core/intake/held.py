@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from core import audit
 from core.accounts.customer_users import add_address
+from core.accounts.managed import decided_there
 from core.accounts.matrix import CellChange, customer_user_cells, save_customer_user_cells
 from core.accounts.staff import staff_queue_ids
 from core.audit import Actor
@@ -25,7 +26,7 @@ from core.intake.incoming import Incoming, RecipientReceipt
 from core.intake.prepare import Prepared, prepare
 from core.intake.record import record_release
 from core.intake.rows import SAME_QUEUE, Part, trace
-from core.models import CustomerUser, Delivery, Mail, Staff, now, ticket_number
+from core.models import CustomerUser, Delivery, Group, Mail, Staff, now, ticket_number
 from core.organisation import Organisation, QueueFacts, load_organisation
 from core.tickets.view import ticket_with_number
 from core.words import ActorKind, HeldState, Permission
@@ -225,6 +226,9 @@ def _give_right(
     account = session.get_one(CustomerUser, facts.match.account.customer_user_id)
     group_id = facts.release.queue.group_id
     cell = customer_user_cells(session, organisation, account)[group_id]
+    if cell.decided_by:
+        group = session.get_one(Group, group_id).name
+        raise Forbidden(decided_there(account, group).message)
     change = CellChange(account.id, group_id, cell.direct, Permission.RW)
     save_customer_user_cells(session, actor, [change])
 

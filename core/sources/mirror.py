@@ -26,6 +26,7 @@ from core.errors import InvalidFields
 from core.i18n import gettext as _
 from core.mail.text import one_line
 from core.models import Customer, CustomerUser, RecordConflict, now
+from core.sources.groups import SourceGroups
 from core.sources.records import SourceRecord
 from core.text import exact
 from core.words import ActorKind, SourceConflict, Validity
@@ -60,6 +61,7 @@ class Mirror:
         self._earlier = frozenset(names[: list(names).index(source)])
         self._actor = Actor(ActorKind.SYSTEM, None, f"source {source}")
         self._customers_named: set[str] = set()
+        self._groups = SourceGroups(source, self._actor)
         self.seen: set[str] = set()
         self.tally = Tally()
 
@@ -68,15 +70,23 @@ class Mirror:
         keys = {record.key for record in records if record.key}
         known = self._copies(session, keys)
         self._forget_conflicts(session, keys - self.seen)
-        brought = []
+        self.tally.conflicts += self._groups.prepare(session)
+        brought: dict[int, SourceRecord] = {}
+        same = set()
         for record in records:
             if not self._is_usable(session, record):
                 continue
             self.seen.add(record.key)
+            unchanged = self.tally.unchanged
             account = self._bring_one(session, record, known.get(record.key))
             if account is not None:
-                brought.append(account.id)
+                brought[account.id] = record
+            if account is not None and self.tally.unchanged > unchanged:
+                same.add(account.id)
         session.flush()
+        regrouped = len(same & self._groups.give(session, brought))
+        self.tally.unchanged -= regrouped
+        self.tally.changed += regrouped
         # Past the version: that a record was seen again is no change of the account.
         session.execute(
             update(CustomerUser)
@@ -263,6 +273,12 @@ def _is_same(record: SourceRecord, current: CustomerUser) -> bool:
         not record.customer_name
         or current.customer.source != current.source
         or current.customer.name == record.customer_name
+def _is_news(record: SourceRecord, current: CustomerUser | None) -> bool:
+    return (
+        current is None or current.source_gone_at is not None or not _is_same(record, current)
+    )
+
+
     )
 
 

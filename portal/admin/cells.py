@@ -43,7 +43,8 @@ class CellView:
 
     ``chosen`` is what the select shows: the stored value, or what was typed when a form comes
     back. ``why`` is the sentence that explains the effective permission. ``is_void`` is true where
-    the stored permission has no effect because its group is invalid.
+    the stored permission has no effect because its group is invalid. ``lock`` says, for a cell that
+    a customer source decides, that it is not changed here; "" for any other.
     """
 
     name: str
@@ -52,18 +53,21 @@ class CellView:
     why: str
     effective: str
     is_void: bool
+    lock: str = ""
 
 
 def cell_view(organisation: Organisation, holder_id: int, group_id: int, cell: Cell) -> CellView:
     """Return what a page shows of a cell."""
     own = cell.direct or NONE
+    typed = {} if cell.decided_by else _typed()
     return CellView(
         name=f"cell.{holder_id}.{group_id}.{own}",
-        chosen=_typed().get((holder_id, group_id), own),
+        chosen=typed.get((holder_id, group_id), own),
         marks=tuple(_mark(grant) for grant in cell.inherited),
         why=_why(cell),
         effective=cell.effective or NONE,
         is_void=cell.direct is not None and group_id not in organisation.groups,
+        lock=_lock(cell),
     )
 
 
@@ -125,6 +129,12 @@ def _mark(grant: Grant) -> Mark:
     return Mark(_(_CHOICES[grant.permission]), icon)
 
 
+def _lock(cell: Cell) -> str:
+    if not cell.decided_by:
+        return ""
+    return _('The customer source "%(source)s" decides this.', source=cell.decided_by)
+
+
 def _why(cell: Cell) -> str:
     if cell.effective is None:
         if cell.direct is not None:
@@ -132,7 +142,8 @@ def _why(cell: Cell) -> str:
         return _("No permission.")
     ways = [(grant.permission, through_text(grant.through)) for grant in cell.inherited]
     if cell.direct is not None:
-        ways.insert(0, (cell.direct, _("set here")))
+        here = _("set by the source") if cell.decided_by else _("set here")
+        ways.insert(0, (cell.direct, here))
     permission = label(cell.effective)
     if len(ways) == 1:
         return _("In effect: %(permission)s, %(way)s.", permission=permission, way=ways[0][1])

@@ -31,7 +31,7 @@ from core.accounts.matrix import (
 )
 from core.accounts.permissions import is_valid_account
 from core.audit import Actor
-from core.errors import Stale
+from core.errors import Invalid, Stale
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.labels import label
@@ -146,6 +146,9 @@ def _answer(table: _Table[Holder]) -> Response:
     except Stale as stale:
         finish_writing(keep=False)
         return _page(table, problem=str(stale))
+    except Invalid as error:
+        finish_writing(keep=False)
+        return _page(table, problem=error.message)
 
 
 def _save(table: _Table[Holder]) -> Response:
@@ -209,6 +212,7 @@ def _page(table: _Table[Holder], problem: str = "") -> Response:
         columns=columns,
         count=found.count,
         endpoint=table.endpoint,
+        has_locks=any(view.lock for _holder, cells in rows for _group, view in cells),
         group_choices=[(group.id, group.name) for group in groups],
         groups=groups,
         is_of_accounts=table.is_of_accounts,

@@ -238,3 +238,53 @@ def test_a_text_of_ours_is_escaped_like_any_other(ada: Admin) -> None:
     page = ada.get(TABLE)
     assert "<->" not in page
     assert '<span class="nav-arrow">&lt;-&gt;</span>' in page
+
+
+class TestDecidedByASource:
+    """A cell of a group that the customer source of an account decides has no select."""
+
+    @pytest.fixture(autouse=True)
+    def _directory(self, pages: RunningPortal) -> None:
+        pages.database.managed_groups = {"ad": frozenset({"technik"})}
+        with pages.database.write() as session:
+            account_named(session, "anna").source = "ad"
+
+    def test_the_table_shows_it_without_a_choice(self, pages: RunningPortal, ada: Admin) -> None:
+        holder = cell(pages, "anna", "technik", "").rstrip(".")
+        names = ada.form(TABLE).names("cell.")
+        assert not [name for name in names if name.startswith(holder + ".")]
+        assert [name for name in names if name.startswith(cell(pages, "anna", "vertrieb", ""))]
+        assert [name for name in names if name.startswith(cell(pages, "bert", "technik", ""))]
+        assert "The customer source &#34;ad&#34; decides this." in ada.get(TABLE)
+
+    def test_the_page_of_the_account_too(self, pages: RunningPortal, ada: Admin) -> None:
+        with pages.database.read() as session:
+            path = f"/admin/customer-users/{account_named(session, 'anna').id}"
+        names = ada.form(path).names("cell.")
+        assert [name.split(".")[2] for name in names] == [
+            str(group_id_of(pages, name)) for name in ("rechnung", "vertrieb")
+        ]
+        assert "decides this." in ada.get(path)
+
+    @pytest.mark.parametrize("by_script", [True, False])
+    def test_a_page_that_is_out_of_date_changes_nothing(
+        self, pages: RunningPortal, ada: Admin, by_script: bool
+    ) -> None:
+        before = stored(pages)
+        with pages.database.read() as session:
+            key = (account_named(session, "anna").id, group_id(session, "technik"))
+        name = cell(pages, "anna", "technik", before.get(key, "off"))
+        wanted = "off" if key in before else "rw"
+        if by_script:
+            answer = save_one(ada.client, name, wanted)
+        else:
+            answer = ada.fill(TABLE, **{name: wanted})
+        assert answer.status_code == 409
+        page = answer.get_data(as_text=True)
+        assert "decides the group &#34;technik&#34; of &#34;anna&#34;." in page
+        assert stored(pages) == before
+
+
+def group_id_of(pages: RunningPortal, name: str) -> int:
+    with pages.database.read() as session:
+        return group_id(session, name)
