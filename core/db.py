@@ -35,8 +35,8 @@ from core.models import Base
 BACKENDS = ("sqlite", "postgresql")
 BUSY_TIMEOUT_MS = 10_000
 SQLITE_CACHE_KIB = 16 * 1024
-FOREIGN_CONNECTIONS = 2  # that we keep open to a database of somebody else
 MANAGED_GROUPS = "managed_groups"  # under which a session knows them
+FOREIGN_CONNECTIONS = 2  # that we keep open to a database of somebody else
 
 
 class Database:
@@ -100,11 +100,11 @@ class Database:
         with self._write_sessions(info=self._info) as session, session.begin():
             yield session
 
-    def check_file(self) -> None:
     @property
     def _info(self) -> dict[str, object]:
         return {MANAGED_GROUPS: self.managed_groups}
 
+    def check_file(self) -> None:
         """Raise ``DatabaseUnavailable`` where SQLite would make a file by being asked for one."""
         if self.file is not None and not self.file.exists():
             raise DatabaseUnavailable(

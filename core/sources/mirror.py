@@ -273,12 +273,6 @@ def _is_same(record: SourceRecord, current: CustomerUser) -> bool:
         not record.customer_name
         or current.customer.source != current.source
         or current.customer.name == record.customer_name
-def _is_news(record: SourceRecord, current: CustomerUser | None) -> bool:
-    return (
-        current is None or current.source_gone_at is not None or not _is_same(record, current)
-    )
-
-
     )
 
 
