@@ -1,0 +1,1 @@
+"""Reading LDAP directories: customers and staff that are kept in one."""

@@ -1,0 +1,59 @@
+"""Directories as the configuration names them, and servers that are none."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from core.config import DirectorySection
+from core.directory.client import Directory
+from tests.support.slapd import Slapd
+
+
+def section_of(slapd: Slapd, **changes: Any) -> DirectorySection:
+    """Return the section that reads a directory by StartTLS, with some keys changed."""
+    keys = {
+        "servers": [slapd.server],
+        "ca_file": slapd.ca_file,
+        "bind_dn": slapd.bind_dn,
+        "password_file": slapd.password_file,
+        "base": slapd.base,
+    }
+    return DirectorySection(**keys | changes)
+
+
+@contextmanager
+def reading(slapd: Slapd, **changes: Any) -> Iterator[Directory]:
+    """Give the client of a directory, and close it."""
+    directory = Directory(section_of(slapd, **changes), slapd.password, "firm")
+    try:
+        yield directory
+    finally:
+        directory.close()
+
+
+@contextmanager
+def server_that(answers: Callable[[bytes], bytes]) -> Iterator[tuple[str, list[bytes]]]:
+    """Run a server that answers each packet with what a function makes of it.
+
+    Gives its address and what it receives.
+    """
+    received: list[bytes] = []
+
+    def serve(client: socket.socket) -> None:
+        with client, suppress(OSError):
+            while packet := client.recv(65_536):
+                received.append(packet)
+                client.sendall(answers(packet))
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                client, _address = listener.accept()
+                threading.Thread(target=serve, args=[client], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}", received
+        listener.shutdown(socket.SHUT_RDWR)
