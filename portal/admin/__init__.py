@@ -13,6 +13,7 @@ from portal.admin import (
     rules,
     settings,
     simulator,
+    sources,
     staff,
     templates,
 )
@@ -21,6 +22,7 @@ from portal.areas import Area
 AREAS: tuple[Area, ...] = (
     customer_users.area,
     customers.area,
+    sources.area,
     exchange.area,
     groups.area,
     permissions.area,

@@ -1,7 +1,14 @@
 """What tests of the admin pages start from."""
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
 import pytest
 
+from core.config import AnySourceSection
+from portal.admin.fixed import CONFIG
+from portal.app import Portal
+from portal.customer_sources import customer_sources, set_customer_sources
 from tests.portal.admin.browsing import Admin, admin_of
 from tests.portal.admin.firm import add_firm, make_findable
 from tests.support.portal import RunningPortal
@@ -36,3 +43,20 @@ def busy_portal(portal: RunningPortal) -> RunningPortal:
         make_findable(session)
         add_firm(session)
     return portal
+
+
+@pytest.fixture
+def configure(shared_app: Portal) -> Iterator[Callable[..., None]]:
+    """Give the pages customer sources: ``configure(section, …)``."""
+    before = dict(shared_app.extensions)
+
+    def configure(*sections: AnySourceSection) -> None:
+        config = before[CONFIG].model_copy(update={"customer_sources": list(sections)})
+        shared_app.extensions[CONFIG] = config
+        set_customer_sources(shared_app, config)
+
+    yield configure
+    with shared_app.app_context(), ExitStack() as stack:
+        for source in customer_sources():
+            stack.callback(source.close)
+    shared_app.extensions.update(before)

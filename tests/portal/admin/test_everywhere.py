@@ -1,19 +1,26 @@
 """Every admin page and every save on both databases, and what only a guess would send."""
 
+from collections.abc import Callable
+
 import pytest
 from sqlalchemy import func, select
 
 from core.models import AuditEvent
 from tests.portal.admin.browsing import Admin, admin_of
 from tests.portal.admin.firm import account_named, add_firm, group_id, make_findable
+from tests.sources.crm import ANNA, Crm
 from tests.support.portal import RunningPortal
 
 HUGE = "99999999999999999999"
 
 
 @pytest.fixture
-def everywhere(pages_everywhere: RunningPortal) -> RunningPortal:
-    """The organisation as big as a real one, on each database in turn."""
+def everywhere(
+    pages_everywhere: RunningPortal, crm: Crm, configure: Callable[..., None]
+) -> RunningPortal:
+    """The organisation as big as a real one, with a customer source, on each database in turn."""
+    crm.hold(ANNA)
+    configure(crm.section())
     with pages_everywhere.database.write() as session:
         make_findable(session)
         add_firm(session)
@@ -28,9 +35,10 @@ def admin_paths(pages: RunningPortal) -> list[str]:
         if rule.rule.startswith("/admin") and "GET" in (rule.methods or ())
     ]
     assert len(rules) > 30
-    return sorted(
-        {rule.replace("<int:object_id>", "1").replace("<kind>", "new-ticket") for rule in rules}
-    )
+    parts = {"<int:object_id>": "1", "<kind>": "new-ticket", "<name>": "crm"}
+    for part, value in parts.items():
+        rules = [rule.replace(part, value) for rule in rules]
+    return sorted(set(rules))
 
 
 def test_every_page_works(everywhere: RunningPortal) -> None:
