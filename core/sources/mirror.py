@@ -53,11 +53,13 @@ class Tally:
 class Mirror:
     """Brings the records of one source in; ``names`` are those of all sources, in their order.
 
-    Make one for each pass or look-up: it knows which keys it has seen.
+    Make one for each pass or look-up: it knows which keys it has seen. A look-up, which is not
+    ``complete``, renames no customer: some of its records may disagree with the first of all.
     """
 
-    def __init__(self, source: str, names: Sequence[str]) -> None:
+    def __init__(self, source: str, names: Sequence[str], *, complete: bool = True) -> None:
         self._source = source
+        self._complete = complete
         self._earlier = frozenset(names[: list(names).index(source)])
         self._actor = Actor(ActorKind.SYSTEM, None, f"source {source}")
         self._customers_named: set[str] = set()
@@ -94,6 +96,14 @@ class Mirror:
             .values(source_seen_at=now(), source_gone_at=None)
             .execution_options(synchronize_session=False)
         )
+
+    def news(self, session: Session, records: Sequence[SourceRecord]) -> list[SourceRecord]:
+        """Return the records that differ from their copies or have none; changes nothing.
+
+        Groups and the names of customers are not compared.
+        """
+        known = self._copies(session, {record.key for record in records})
+        return [record for record in records if _is_news(record, known.get(record.key))]
 
     def vanish(self, session: Session, accounts: Collection[int], reason: str) -> None:
         """Make copies invalid whose records are no longer in the source; their tickets stay.
@@ -200,7 +210,7 @@ class Mirror:
             save_customer(session, self._actor, values, customer, from_source=True)
 
     def _names(self, customer: Customer) -> bool:
-        return customer.source == self._source
+        return self._complete and customer.source == self._source
 
     def _not_brought(
         self,
@@ -265,11 +275,18 @@ def _with_all() -> Select[CustomerUser]:
     )
 
 
+def _is_news(record: SourceRecord, current: CustomerUser | None) -> bool:
+    return current is None or current.source_gone_at is not None or not _agrees(record, current)
+
+
+def _agrees(record: SourceRecord, current: CustomerUser) -> bool:
+    before = customer_user_values(current)
+    return replace(wanted_values(record, before), share_address=before.share_address) == before
+
+
 def _is_same(record: SourceRecord, current: CustomerUser) -> bool:
     """Whether a copy agrees with its record already; most do, and cost nothing more."""
-    before = customer_user_values(current)
-    wanted = replace(wanted_values(record, before), share_address=before.share_address)
-    return wanted == before and (
+    return _agrees(record, current) and (
         not record.customer_name
         or current.customer.source != current.source
         or current.customer.name == record.customer_name

@@ -58,6 +58,14 @@ def note_failure(session: Session, error: SourceAway) -> None:
     state.last_error, state.last_error_at = error.reason[:500], now()
 
 
+def note_contact(session: Session, source: str, *, again: bool = False) -> None:
+    """Write down that a source has answered; ``again`` says that its last failure is over."""
+    state = state_of(session, source)
+    state.last_contact_at = now()
+    if again:
+        state.last_error, state.last_error_at = "", None
+
+
 def state_of(session: Session, source: str) -> SourceState:
     """Return what is known of a source, a new row where that is nothing."""
     state = session.get(SourceState, source)

@@ -1,0 +1,264 @@
+"""Customer sources asked while mail or a person waits: what they say is in our tables afterwards.
+
+Every look-up ends within some seconds, whatever the sources do, and one that is away costs
+nothing. Nothing that decides reads their answers: it reads our tables, after ``look_up``.
+"""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from core.config import AnySourceSection, Config
+from core.db import Database
+from core.i18n import N_, gettext, in_language
+from core.settings import load_settings
+from core.sources.breaker import Away
+from core.sources.bringing import Bringer, Copy, copies_not_found
+from core.sources.configured import make_sources
+from core.sources.live_source import (
+    FIRST_SECONDS,
+    SECONDS,
+    Answer,
+    LiveSource,
+    Pending,
+    Question,
+    questions_of,
+)
+from core.sources.passes import note_contact, note_failure
+from core.sources.records import SourceRecord
+from core.sources.source import By, CustomerSource, SourceAway
+
+log = logging.getLogger(__name__)
+
+NOTED_SECONDS = 10.0  # between two notes about one source
+
+NOT_CONFIGURED = N_("It is not configured.")
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What a look-up has left open: by question, the names of the sources that did not answer."""
+
+    unanswered: Mapping[Question, Sequence[str]] = field(default_factory=dict)
+
+    def away(self, by: By, values: Iterable[str]) -> tuple[str, ...]:
+        """Return the sources that did not say whether they have one of these values."""
+        names = (
+            name
+            for question in questions_of(by, values)
+            for name in self.unanswered.get(question, ())
+        )
+        return tuple(dict.fromkeys(names))
+
+
+class LiveSources:
+    """The sources of a process, in their order, each with its section; close it.
+
+    May be used from any thread. Without sources it costs nothing.
+    """
+
+    def __init__(
+        self, sources: Sequence[CustomerSource], sections: Sequence[AnySourceSection]
+    ) -> None:
+        self._each = [LiveSource(*pair) for pair in zip(sources, sections, strict=True)]
+        self._bringer = Bringer(self.names)
+        self._noted: dict[str, tuple[float, str]] = {}  # by source: when, and what was wrong
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the sources; empty without any."""
+        return [each.name for each in self._each]
+
+    def defers(self, names: Collection[str]) -> str | None:
+        """Return the first of these sources for which mail shall wait outside while it is away."""
+        return next((each.name for each in self._each if each.name in names and each.defers), None)
+
+    def away(self) -> dict[str, Away]:
+        """Return the sources that this process does not ask at the moment, with the reason."""
+        found = ((each.name, each.breaker.away) for each in self._each)
+        return {name: away for name, away in found if away is not None}
+
+    def look_up(
+        self, database: Database, wanted: Mapping[By, Collection[str]], *, fresh: bool = False
+    ) -> LookedUp:
+        """Ask every source for accounts with these values, and bring them into our tables.
+
+        Each kind of value is one question to a source, however many there are. What was asked a
+        moment ago is not asked again, unless it must be ``fresh``. Copies that are no longer in
+        their source become invalid. Takes about three seconds at most, outside any transaction;
+        raises what our own database raises when it cannot be written.
+        """
+        if not self._each:
+            return LookedUp()
+        questions = {each for by, values in wanted.items() for each in questions_of(by, values)}
+        started = time.monotonic()
+        begun = {
+            each: (open_, each.begin(open_, started + FIRST_SECONDS))
+            for each in self._each
+            if (open_ := each.open_questions(questions, fresh=fresh))
+        }
+        if not begun:
+            return LookedUp()
+        answers, failed = _answers({each: pending for each, (_open, pending) in begun.items()})
+        unsettled = self._settle(database, answers, started + SECONDS)
+        unanswered: dict[Question, list[str]] = defaultdict(list)
+        for each, (open_, _pending) in begun.items():
+            answer = answers.get(each.name)
+            missed = set(answer.failed) if answer else open_
+            if each.name in unsettled:
+                missed = open_
+            for question in missed:
+                unanswered[question].append(each.name)
+            each.asked.note(question for question in open_ if question not in missed)
+        self._note(database, answers, failed)
+        return LookedUp(unanswered)
+
+    def check_password(self, source: str, key: str, password: str) -> bool:
+        """Whether the record with this key of a source has this password.
+
+        Raises ``SourceAway``, at once where the source is known to be away.
+        """
+        each = next((each for each in self._each if each.name == source), None)
+        if each is None:
+            raise SourceAway(source, NOT_CONFIGURED)
+        return each.check_password(key, password)
+
+    def close(self) -> None:
+        """Close the sources; one that hangs is left."""
+        for each in self._each:
+            each.close()
+
+    def _settle(
+        self, database: Database, answers: Mapping[str, Answer], deadline: float
+    ) -> set[str]:
+        """Bring answers in, and return the sources of which that has failed or is not certain."""
+        with database.read() as session:
+            news = self._bringer.news(
+                session, {name: answer.records for name, answer in answers.items()}
+            )
+            missing = copies_not_found(session, answers)
+        if not news and not missing:
+            return set()
+        found, gone, unsettled = self._read_again(news, missing, deadline)
+        try:
+            self._bringer.bring(database, found, gone)
+        except OperationalError:
+            raise  # the database is locked, full or gone: that is no record's fault
+        except Exception as error:  # noqa: BLE001 - a record must not stop the mail
+            log.error("records of %s not brought in: %s", ", ".join(found), type(error).__name__)
+            unsettled |= set(answers)
+        return unsettled
+
+    def _read_again(
+        self, news: Mapping[str, Sequence[SourceRecord]], missing: Sequence[Copy], deadline: float
+    ) -> tuple[dict[str, list[SourceRecord]], dict[str, list[int]], set[str]]:
+        """Ask by their keys for records that are news and for copies that were not found.
+
+        The key tells whether it is the only record with it, and where somebody has gone. A copy
+        is gone when its source has neither its key nor a record with that key under its login:
+        not every column of keys can be compared as text.
+        """
+        questions: dict[str, set[Question]] = defaultdict(set)
+        for name, records in news.items():
+            questions[name] |= set(questions_of(By.KEY, (record.key for record in records)))
+        for copy in missing:
+            questions[copy.source] |= set(questions_of(By.KEY, [copy.key]))
+            questions[copy.source] |= set(questions_of(By.LOGIN, [copy.login]))
+        begun = {
+            each: each.begin(questions[each.name], deadline)
+            for each in self._each
+            if questions.get(each.name)
+        }
+        answers, failed = _answers(begun)
+        found: dict[str, list[SourceRecord]] = {}
+        gone: dict[str, list[int]] = defaultdict(list)
+        for name, answer in answers.items():
+            found[name] = _merged(answer.records, news.get(name, ()))
+        for copy in missing:
+            answer = answers.get(copy.source, Answer())
+            asked = {*questions_of(By.KEY, [copy.key]), *questions_of(By.LOGIN, [copy.login])}
+            is_there = any(record.key == copy.key for record in answer.records)
+            if len(asked) == 2 and asked <= answer.whole and not is_there:
+                gone[copy.source].append(copy.account_id)
+        return found, gone, {error.source for error in failed}
+
+    def _note(
+        self, database: Database, answers: Collection[str], failed: Sequence[SourceAway]
+    ) -> None:
+        """Write down who has answered and who has not, but not with every mail.
+
+        That this fails, as when two programs do it for the first time at once, stops no mail.
+        """
+        at = time.monotonic()
+        wrong = dict.fromkeys(answers, "") | {error.source: error.reason for error in failed}
+        due = {name: why for name, why in wrong.items() if self._is_due(name, why, at)}
+        if not due:
+            return
+        with database.read() as session:
+            language = load_settings(session).language
+        try:
+            with in_language(language), database.write() as session:
+                for name, why in due.items():
+                    if why:
+                        note_failure(session, SourceAway(name, gettext(why)))
+                    else:
+                        note_contact(session, name, again=self._was_away(name))
+        except IntegrityError:
+            return
+        self._noted |= {name: (at, why) for name, why in due.items()}
+
+    def _is_due(self, name: str, why: str, at: float) -> bool:
+        if name not in self._noted or bool(why) != self._was_away(name):
+            return True
+        return at - self._noted[name][0] >= NOTED_SECONDS
+
+    def _was_away(self, name: str) -> bool:
+        return name in self._noted and self._noted[name][1] != ""
+
+
+def _answers(
+    begun: Mapping[LiveSource, Pending[Answer]],
+) -> tuple[dict[str, Answer], list[SourceAway]]:
+    """Wait for answers; return them by source, and what went wrong where something was asked."""
+    answers: dict[str, Answer] = {}
+    failed: list[SourceAway] = []
+    for each, pending in begun.items():
+        try:
+            answers[each.name] = pending.result()
+        except SourceAway as error:
+            if pending.was_asked:
+                failed.append(error)
+    return answers, failed
+
+
+def _merged(by_key: Sequence[SourceRecord], others: Sequence[SourceRecord]) -> list[SourceRecord]:
+    """Return what was read by key, and of the others those that cannot be read so, each once."""
+    keys = {record.key for record in by_key}
+    merged: list[SourceRecord] = []
+    for record in (*by_key, *(each for each in others if each.key not in keys)):
+        if record not in merged:
+            merged.append(record)
+    return merged
+
+
+def make_live_sources(config: Config) -> LiveSources:
+    """Return the configured sources for a program that keeps them until it ends.
+
+    None is asked anything by this. Raises ``ConfigError`` like ``make_sources``.
+    """
+    return LiveSources(make_sources(config), config.customer_sources)
+
+
+@contextmanager
+def open_live_sources(config: Config) -> Iterator[LiveSources]:
+    """Give the configured sources while the block lasts. Raises like ``make_live_sources``."""
+    live = make_live_sources(config)
+    try:
+        yield live
+    finally:
+        live.close()
