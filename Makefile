@@ -59,8 +59,8 @@ types: $(STAMP) ## mypy --strict
 	@$(BIN)/mypy
 
 .PHONY: unit
-unit: $(STAMP) ## the fast tests: no browser, no PostgreSQL, nothing slow
-	@$(PYTEST) -q -m 'not browser and not postgresql and not slow'
+unit: $(STAMP) ## the fast tests: no browser, no PostgreSQL or MariaDB, nothing slow
+	@$(PYTEST) -q -m 'not browser and not mariadb and not postgresql and not slow'
 
 .PHONY: bench
 bench: $(STAMP) ## the bars of the design, side by side
@@ -91,6 +91,8 @@ debian:
 	command -v chromium >/dev/null || missing+=(chromium); \
 	compgen -G '/usr/share/fonts/truetype/*' >/dev/null || missing+=(fonts-dejavu-core); \
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql); \
+	command -v mariadbd >/dev/null || missing+=(mariadb-server-core); \
+	command -v my_print_defaults >/dev/null || missing+=(mariadb-client-core); \
 	command -v openssl >/dev/null || missing+=(openssl); \
 	command -v strace >/dev/null || missing+=(strace); \
 	command -v postfix >/dev/null || missing+=(postfix); \

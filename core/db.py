@@ -9,12 +9,12 @@ whatever the busy timeout.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from math import ceil
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import (
+    URL,
     Connection,
     Engine,
     Select,
@@ -29,6 +29,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from core import drivers
 from core.errors import DatabaseUnavailable
 from core.models import Base
 
@@ -168,30 +169,57 @@ def _begin_with(statement: str) -> Any:
     return begin
 
 
-def foreign_engine(address: str, password: str | None, seconds: float) -> Engine:
-    """Return an engine for somebody else's database, which is only read.
+def foreign_engine(
+    address: str, password: str | None, seconds: float, *, writes: bool = False
+) -> Engine:
+    """Return an engine for somebody else's database: SQLite, PostgreSQL, MariaDB or MySQL.
 
     ``address`` is an SQLAlchemy address that was checked before, ``seconds`` how long connecting
-    and (on PostgreSQL) each statement may take. Nothing can be written through it, and a missing
+    and each statement may take. Unless it ``writes``, nothing can be written through it. A missing
     SQLite file is not made.
     """
     url = make_url(address)
     if url.get_backend_name() == "sqlite":
-        file = f"file:{quote(str(Path(url.database or '').absolute()))}"
-        return create_engine(
-            url.set(database=file, query={"mode": "ro", "uri": "true"}),
-            pool_size=FOREIGN_CONNECTIONS,
-            pool_timeout=seconds,
-            connect_args={"timeout": seconds},
+        return _foreign_sqlite(url, seconds, "rw" if writes else "ro")
+    limits: dict[str, Any] = {"pool_size": FOREIGN_CONNECTIONS, "pool_timeout": seconds}
+    if url.get_backend_name() in drivers.MYSQL_NAMES:
+        engine = create_engine(
+            url.set(drivername="mysql+pymysql"),
+            pool_pre_ping=True,
+            connect_args=drivers.mysql_arguments(url, password, seconds),
+            **limits,
         )
-    limits = f"-c default_transaction_read_only=on -c statement_timeout={ceil(seconds * 1000)}"
-    return create_engine(
+        drivers.prepare_mysql(engine, seconds, writes=writes)
+        return engine
+    engine = create_engine(
         url.set(drivername="postgresql+psycopg", password=password or url.password),
+        pool_pre_ping=True,
+        connect_args=drivers.postgresql_arguments(seconds, writes=writes),
+        **limits,
+    )
+    drivers.limit_waiting(engine, seconds)
+    return engine
+
+
+def _foreign_sqlite(url: URL, seconds: float, mode: str) -> Engine:
+    file = f"file:{quote(str(Path(url.database or '').absolute()))}"
+    engine = create_engine(
+        url.set(database=file, query={"mode": mode, "uri": "true"}),
         pool_size=FOREIGN_CONNECTIONS,
         pool_timeout=seconds,
-        pool_pre_ping=True,
-        connect_args={"connect_timeout": max(2, ceil(seconds)), "options": limits},
+        connect_args={"timeout": seconds},
     )
+    event.listen(engine, "connect", _fold_all_letters)
+    return engine
+
+
+def _fold_all_letters(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    """Make lower() know umlauts, as it does on the other systems; SQLite's own knows ASCII."""
+    connection.create_function("lower", 1, _lower, deterministic=True)
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 def reserve_ids(

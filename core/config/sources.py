@@ -1,7 +1,7 @@
 """``[[customer_sources]]``: databases and directories that keep customer data."""
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from sqlalchemy import make_url
@@ -10,7 +10,9 @@ from sqlalchemy.exc import ArgumentError
 from core.config.directories import DirectorySection
 from core.config.sections import Section
 
-SQL_BACKENDS = ("sqlite", "postgresql")
+SQL_BACKENDS = ("sqlite", "postgresql", "mysql", "mariadb")
+# What an address of MariaDB may say beside its parts; that a certificate is verified, none can.
+MARIADB_OPTIONS = {"ssl_ca", "ssl_cert", "ssl_key", "unix_socket"}
 
 
 class SourceSection(Section):
@@ -94,9 +96,11 @@ class SqlSourceSection(SourceSection):
         except ArgumentError:
             raise ValueError("url must be an SQLAlchemy address") from None
         if url.get_backend_name() not in SQL_BACKENDS:
-            raise ValueError("url must be of sqlite or postgresql")
+            raise ValueError("url must be of sqlite, postgresql or mariadb")
         if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
             raise ValueError("url must name a file, as in sqlite:///crm.db")
+        if url.get_backend_name() in ("mysql", "mariadb") and set(url.query) - MARIADB_OPTIONS:
+            raise ValueError(f"url: after ? can only stand {', '.join(sorted(MARIADB_OPTIONS))}")
         if url.password is not None:
             raise ValueError("url must not hold the password: name its file in password_file")
         return self
@@ -146,4 +150,4 @@ class LdapSourceSection(DirectorySection, SourceSection):
         return self
 
 
-AnySourceSection = SqlSourceSection
+AnySourceSection = Annotated[SqlSourceSection | LdapSourceSection, Field(discriminator="kind")]

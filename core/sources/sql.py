@@ -1,6 +1,6 @@
 """Customer data in a table or view of an SQL database, which is only read."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,6 +8,7 @@ from sqlalchemy import (
     ColumnClause,
     ColumnElement,
     Connection,
+    LargeBinary,
     RowMapping,
     String,
     cast,
@@ -17,12 +18,14 @@ from sqlalchemy import (
     or_,
     select,
     table,
+    type_coerce,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql.elements import quoted_name
 
 from core.config import SqlSourceSection
 from core.db import foreign_engine
+from core.drivers import MYSQL_NAMES, take_time
 from core.sources.hashes import is_password
 from core.sources.records import Found, SourceRecord
 from core.sources.secrets import shown
@@ -44,6 +47,7 @@ class SqlSource:
     def __init__(self, section: SqlSourceSection, password: str | None) -> None:
         self.name = section.name
         self._engine = foreign_engine(section.url, password, SECONDS)
+        self._is_mysql = self._engine.dialect.name in MYSQL_NAMES
         names = section.columns.model_dump(exclude={"more_addresses", "password"})
         self._fields = {field: name for field, name in names.items() if name}
         self._fields.setdefault("key", section.columns.login)
@@ -69,6 +73,7 @@ class SqlSource:
     def all_records(self) -> Iterator[SourceRecord]:
         """Yield every row as a record, 500 in memory at once."""
         with self._connected() as connection:
+            take_time(connection)
             streaming = connection.execution_options(yield_per=ROWS_AT_ONCE)
             for row in streaming.execute(self._rows).mappings():
                 yield self._record(row)
@@ -109,25 +114,36 @@ class SqlSource:
 
     def _is_one(self, by: By, values: Collection[str]) -> ColumnElement[bool]:
         """Return the condition that a row has one of the values, whatever their case."""
+        askable = [value for value in values if _is_askable(value)]
         if by is By.KEY:
-            return cast(self._columns[self._fields["key"]], String).in_(values)
-        folded = [value.casefold() for value in values]
+            return self._text_of(self._fields["key"]).in_(askable)
+        folded = [value.lower() for value in askable]
         names = {
             By.LOGIN: [self._fields["login"]],
             By.ADDRESS: [self._fields["email"], *self._more],
             By.NUMBER: [self._fields["customer_number"]],
         }[by]
-        return or_(*(func.lower(cast(self._columns[name], String)).in_(folded) for name in names))
+        return or_(*(self._text_of(name, func.lower).in_(folded) for name in names))
+
+    def _text_of(
+        self, name: str, change: Callable[[ColumnElement[str]], ColumnElement[str]] = lambda it: it
+    ) -> ColumnElement[str]:
+        """Return a column as text, changed, that is compared byte by byte.
+
+        Of its own accord MariaDB takes "Muller" for "Müller", and "anna " for "anna".
+        """
+        text = change(cast(self._columns[name], String))
+        return type_coerce(cast(text, LargeBinary), String) if self._is_mysql else text
 
     def check_password(self, key: str, password: str) -> bool:
         """Whether the one row with this key is valid and has this password.
 
         The key is compared as text: what we know of it was read as such.
         """
-        if not self._password:
+        if not self._password or not _is_askable(key):
             return False
         stored = self._columns[self._password].label("stored")
-        named = cast(self._columns[self._fields["key"]], String) == key
+        named = self._text_of(self._fields["key"]) == key
         with self._connected() as connection:
             rows = connection.execute(self._rows.add_columns(stored).where(named).limit(2))
             found = rows.mappings().all()
@@ -145,9 +161,8 @@ class SqlSource:
             with self._engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            reason = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
-            raise SourceAway(self.name, reason[0]) from None
-        except SQLAlchemyError as error:  # no connection of the pool is free in time
+            raise SourceAway(self.name, reason_of(error)) from None
+        except (SQLAlchemyError, OSError) as error:  # no connection is free; no ssl_ca is there
             raise SourceAway(self.name, str(error).splitlines()[0]) from None
 
     def _record(self, row: RowMapping) -> SourceRecord:
@@ -157,6 +172,17 @@ class SqlSource:
         valid = "valid" not in texts or texts.pop("valid").casefold() in self._valid_values
         more: Sequence[str] = [_text(row[_label(name)]) for name in self._more]
         return SourceRecord(**texts, valid=valid, more_addresses=tuple(filter(None, more)))
+
+
+def reason_of(error: DBAPIError) -> str:
+    """Return what a driver says about an error, in one line."""
+    said = error.orig.args[-1:] if error.orig is not None else ()  # MariaDB's number comes first
+    return next(iter(str(*said).strip().splitlines()), type(error.orig).__name__)
+
+
+def _is_askable(value: str) -> bool:
+    """Whether a database can be asked for a text: none stores these characters."""
+    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _exact(name: str) -> quoted_name:

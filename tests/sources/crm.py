@@ -33,6 +33,10 @@ TABLE = (
     "firma VARCHAR(200), mail VARCHAR(200), mail2 VARCHAR(200), vorname VARCHAR(100), "
     "name VARCHAR(100), tel VARCHAR(50), gueltig INTEGER)"
 )
+INSERT = (
+    'INSERT INTO "Kunden Benutzer" VALUES (:id, :login, :number, :firma, :mail, '
+    ":mail2, :vorname, :name, :tel, :gueltig)"
+)
 ANNA = {
     "id": 1,
     "login": "anna",
@@ -63,13 +67,10 @@ class Crm:
 
     def hold(self, *rows: Mapping[str, Any]) -> None:
         """Make these all the rows of the table."""
-        self.execute('DELETE FROM "Kunden Benutzer"')
-        for row in rows:
-            self.execute(
-                'INSERT INTO "Kunden Benutzer" VALUES (:id, :login, :number, :firma, :mail, '
-                ":mail2, :vorname, :name, :tel, :gueltig)",
-                **row,
-            )
+        with self.engine.begin() as connection:
+            connection.execute(text('DELETE FROM "Kunden Benutzer"'))
+            if rows:
+                connection.execute(text(INSERT), [dict(row) for row in rows])
 
     def give_passwords(self) -> None:
         """Give the table a column ``pw`` that holds the same password for everybody."""

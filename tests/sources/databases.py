@@ -1,6 +1,6 @@
 """Somebody else's databases, on each system that a source can be on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from tests.sources.crm import Crm
+from tests.support.mariadb import MariadbServer, run_mariadb
 from tests.support.postgresql import PostgresqlServer
 
 
@@ -31,7 +32,23 @@ def postgresql_crm(postgresql_server: PostgresqlServer) -> Iterator[Crm]:
     postgresql_server.drop(name)
 
 
-def _crm(url: str) -> Iterator[Crm]:
-    engine = create_engine(url, poolclass=NullPool)
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariadbServer]:
+    """The MariaDB server of this test run."""
+    with run_mariadb() as (server, _process):
+        yield server
+
+
+@pytest.fixture
+def mariadb_crm(mariadb_server: MariadbServer) -> Iterator[Crm]:
+    """A CRM on MariaDB, in a database of its own."""
+    name = mariadb_server.create()
+    # Its owner writes names in double quotes, as on the other systems; we read with backticks.
+    yield from _crm(mariadb_server.url(name), {"sql_mode": "ANSI_QUOTES"})
+    mariadb_server.drop(name)
+
+
+def _crm(url: str, arguments: Mapping[str, str] | None = None) -> Iterator[Crm]:
+    engine = create_engine(url, poolclass=NullPool, connect_args=dict(arguments or {}))
     yield Crm(engine, url)
     engine.dispose()

@@ -4,6 +4,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, table
 from sqlalchemy.exc import DBAPIError
 
 from core.db import Database, foreign_engine
@@ -13,7 +14,13 @@ from core.sources.sql import SqlSource
 from tests.sources.crm import ANNA, BERT, COLUMNS, WITH_PASSWORD, Crm, logins, read
 
 
-@pytest.fixture(params=["crm", pytest.param("postgresql_crm", marks=pytest.mark.postgresql)])
+@pytest.fixture(
+    params=[
+        "crm",
+        pytest.param("postgresql_crm", marks=pytest.mark.postgresql),
+        pytest.param("mariadb_crm", marks=pytest.mark.mariadb),
+    ]
+)
 def any_crm(request: pytest.FixtureRequest) -> Crm:
     """A CRM on each system in turn."""
     found = request.getfixturevalue(request.param)
@@ -95,10 +102,10 @@ def test_nothing_can_be_written(any_crm: Crm) -> None:
     engine = foreign_engine(any_crm.url, None, 1.0)
     try:
         with (
-            pytest.raises(DBAPIError, match=r"(?i)read-?only"),
+            pytest.raises(DBAPIError, match=r"(?i)read.?only"),
             engine.begin() as connection,
         ):
-            connection.exec_driver_sql('DELETE FROM "Kunden Benutzer"')
+            connection.execute(delete(table("Kunden Benutzer")))
     finally:
         engine.dispose()
     assert len(records(any_crm)) == 1
@@ -123,6 +130,13 @@ def test_a_missing_file_is_not_made(crm: Crm, sqlite_database: Database) -> None
     assert logins(sqlite_database) == {"anna": ("crm", "valid")}
 
 
+def test_a_file_of_certificates_that_is_not_there(crm: Crm) -> None:
+    nowhere = {"url": "mariadb://reader@127.0.0.1:1/crm?ssl_ca=/nonexistent/ca.pem"}
+    section = crm.section().model_copy(update=nowhere)
+    with closing(SqlSource(section, None)) as source, pytest.raises(SourceAway, match="No such"):
+        source.count()
+
+
 LOOK_UPS = [
     (By.KEY, ["1"], ["anna"]),
     (By.KEY, ["1", "2"], ["anna", "bert"]),
@@ -132,14 +146,29 @@ LOOK_UPS = [
     (By.NUMBER, ["k-1000"], ["anna", "bert"]),
     (By.LOGIN, ["nobody"], []),
     (By.LOGIN, ["ann%"], []),
+    (By.LOGIN, ["ann_"], []),
+    (By.LOGIN, ["x\\' OR 1=1 -- "], []),
+    (By.LOGIN, ["x' OR 1=1 -- "], []),
+    (By.LOGIN, ["änna"], []),  # a collation may take it for "anna"
+    (By.LOGIN, ["anna "], []),
+    (By.LOGIN, ["anna\0", "\udcff"], []),  # no database can be asked for these
+    (By.LOGIN, ["GROẞER müller 🙂"], ["Großer Müller 🙂"]),
+    (By.KEY, ["Ä"], ["Großer Müller 🙂"]),
+    (By.KEY, ["ä"], []),
+    (By.KEY, ["A"], []),
     (By.LOGIN, [], []),
 ]
 
 
 @pytest.mark.parametrize(("by", "values", "logins"), LOOK_UPS)
 def test_looks_records_up(any_crm: Crm, by: By, values: list[str], logins: list[str]) -> None:
-    any_crm.hold(ANNA, BERT | {"mail2": "A.Mueller@muster.example", "gueltig": 0})
-    with closing(SqlSource(any_crm.section(), None)) as source:
+    columns = COLUMNS | {"key": "name"}
+    any_crm.hold(
+        ANNA | {"name": "1"},
+        BERT | {"name": "2", "mail2": "A.Mueller@muster.example", "gueltig": 0},
+        ANNA | {"name": "Ä", "login": "Großer Müller 🙂", "number": "K-2", "mail": "ä@b.example"},
+    )
+    with closing(SqlSource(any_crm.section(columns=columns), None)) as source:
         assert sorted(record.login for record in source.find(by, values, 10)) == logins
 
 
