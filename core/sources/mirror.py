@@ -26,7 +26,9 @@ from core.errors import InvalidFields
 from core.i18n import gettext as _
 from core.mail.text import one_line
 from core.models import Customer, CustomerUser, RecordConflict, now
+from core.sources.customer_moves import CustomerMoves
 from core.sources.groups import SourceGroups
+from core.sources.persons import is_same_person
 from core.sources.records import SourceRecord
 from core.text import exact
 from core.words import ActorKind, SourceConflict, Validity
@@ -36,6 +38,7 @@ UNKNOWN_NAME = "-"  # of somebody whose source has no first or no last name
 _CONTACT = ("title", "phone", "mobile", "street", "postcode", "city", "country")
 _MAX_KEY = 200
 _MAX_DETAIL = 500
+_MAX_WAITING = 5000  # records that wait for the end of a pass; the rest are brought at once
 
 
 @dataclass(slots=True)
@@ -64,21 +67,42 @@ class Mirror:
         self._actor = Actor(ActorKind.SYSTEM, None, f"source {source}")
         self._customers_named: set[str] = set()
         self._groups = SourceGroups(source, self._actor)
+        self._moves = CustomerMoves(source)
+        self._at_end = not complete
+        self.waiting: list[SourceRecord] = []
         self.seen: set[str] = set()
         self.tally = Tally()
 
     def bring(self, session: Session, records: Sequence[SourceRecord]) -> None:
         """Make the copies of these records agree with them, in a transaction of the caller."""
         keys = {record.key for record in records if record.key}
-        known = self._copies(session, keys)
         self._forget_conflicts(session, keys - self.seen)
         self.tally.conflicts += self._groups.prepare(session)
+        usable = []
+        for record in records:
+            if self._is_usable(session, record):
+                self.seen.add(record.key)
+                usable.append(record)
+        self._bring(session, usable)
+
+    def end(self, session: Session) -> Sequence[SourceRecord]:
+        """Return the records that have waited until all keys were seen, for ``bring_last``.
+
+        Customers who are called differently get their new Kunden# before.
+        """
+        self._at_end = True
+        self._moves.rename(session, self._actor, self.seen)
+        return self.waiting
+
+    def bring_last(self, session: Session, records: Sequence[SourceRecord]) -> None:
+        """Bring in records that have waited."""
+        self._bring(session, records)
+
+    def _bring(self, session: Session, records: Sequence[SourceRecord]) -> None:
+        known = self._copies(session, {record.key for record in records})
         brought: dict[int, SourceRecord] = {}
         same = set()
         for record in records:
-            if not self._is_usable(session, record):
-                continue
-            self.seen.add(record.key)
             unchanged = self.tally.unchanged
             account = self._bring_one(session, record, known.get(record.key))
             if account is not None:
@@ -151,8 +175,15 @@ class Mirror:
             self._list_shared(session, record, current)
             return current
         holder = StoredLookups(session).customer_user(login_key(one_line(record.login)))
-        if holder is not None and holder is not current and not self._gives_way(holder, current):
-            detail = _taken(holder)
+        if self._waits(session, record, current, holder):
+            self.waiting.append(record)
+            return None
+        if (
+            holder is not None
+            and holder is not current
+            and not self._gives_way(holder, record, current)
+        ):
+            detail = _taken(holder, is_gone=self._is_gone(holder))
             return self._not_brought(session, record, current, SourceConflict.LOGIN, detail)
         copy = current or holder
         try:
@@ -160,22 +191,52 @@ class Mirror:
         except InvalidFields as error:
             return self._not_brought(session, record, current, SourceConflict.FAULTY, str(error))
         self._customers_named.add(account.customer.number)
-        if current is None:
+        if copy is None:
             self.tally.new += 1
         else:
             self.tally.changed += 1
         self._list_shared(session, record, account)
         return account
 
-    def _gives_way(self, holder: CustomerUser, current: CustomerUser | None) -> bool:
+    def _waits(
+        self,
+        session: Session,
+        record: SourceRecord,
+        current: CustomerUser | None,
+        holder: CustomerUser | None,
+    ) -> bool:
+        """Whether only the end of the pass tells what a record means.
+
+        An account with its login may be of a key that is gone, and a Kunden# may be the new one of
+        a customer.
+        """
+        if self._at_end or len(self.waiting) >= _MAX_WAITING:
+            return False
+        if current is None and holder is not None and holder.source == self._source:
+            return holder.source_gone_at is None and holder.source_key not in self.seen
+        return self._moves.may_rename(session, record, current)
+
+    def _gives_way(
+        self, holder: CustomerUser, record: SourceRecord, current: CustomerUser | None
+    ) -> bool:
         """Whether an account with the wanted login becomes the copy of this source's record.
 
         That of a later source does, and of one which is configured no longer: with one login it
-        is the same person, so tickets and groups stay with it.
+        is the same person, so tickets and groups stay with it. In this source a login may be given
+        to a successor, so that name or address must agree, too.
         """
-        if current is not None or holder.source in (None, self._source):
+        if current is not None or holder.source is None:
             return False
+        if holder.source == self._source:
+            return self._is_gone(holder) and is_same_person(record, holder)
         return holder.source not in self._earlier
+
+    def _is_gone(self, copy: CustomerUser) -> bool:
+        """Whether the source has the record of a copy no more, as far as is known by now."""
+        if copy.source != self._source:
+            return False
+        ended = self._complete and self._at_end and copy.source_key not in self.seen
+        return copy.source_gone_at is not None or ended
 
     def _save(
         self, session: Session, record: SourceRecord, copy: CustomerUser | None
@@ -327,9 +388,15 @@ def wanted_values(record: SourceRecord, before: CustomerUserValues | None) -> Cu
     )
 
 
-def _taken(holder: CustomerUser) -> str:
+def _taken(holder: CustomerUser, *, is_gone: bool) -> str:
     if holder.source is None:
         return _('The account "%(login)s", which is kept here, has the login.', login=holder.login)
+    if is_gone:
+        return _(
+            'The account "%(login)s", whose record is gone, has the login, and it seems to be of '
+            "somebody else: please match them up.",
+            login=holder.login,
+        )
     return _(
         'The account "%(login)s" of the source "%(source)s" has the login.',
         login=holder.login,

@@ -85,6 +85,11 @@ def count_conflicts(session: Session, source: str) -> int:
 def _end(database: Database, name: str, mirror: Mirror, started: datetime) -> None:
     if not mirror.seen:
         raise SourceAway(name, _("it has no usable record, so nothing was changed"))
+    with database.write() as session:
+        waiting = mirror.end(session)
+    for records in _in_batches(waiting):
+        with database.write() as session:
+            mirror.bring_last(session, records)
     with database.read() as session:
         gone = _gone(session, name, mirror)
     for some in _in_batches(gone):

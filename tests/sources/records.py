@@ -64,7 +64,7 @@ class Listed:
 
 def look_up(database: Database, *records: SourceRecord, source: str = AD) -> Tally:
     """Bring some records in, as a look-up does."""
-    mirror = Mirror(source, [source])
+    mirror = Mirror(source, [source], complete=False)
     with in_language("en"), database.write() as session:
         mirror.bring(session, records)
     return mirror.tally
