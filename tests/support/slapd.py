@@ -348,6 +348,7 @@ _CONFIGURATION = """\
 include {schema}/core.schema
 include {schema}/cosine.schema
 include {schema}/inetorgperson.schema
+include {schema}/nis.schema
 include {folder}/own.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
