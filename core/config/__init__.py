@@ -167,6 +167,8 @@ def _first_problem(error: ValidationError, file: Path) -> str:
     place = f"environment: {variable}" if variable in os.environ else str(file)
     if problem["type"] == "extra_forbidden":
         return f"{place}: unknown key {key}"
+    if problem["type"].startswith("union_tag"):  # the only union is that of customer sources
+        return f'{place}: {key}.kind: must be "sql" or "ldap"'
     reason = problem["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(problem["input"], dict | list) else f" (got {problem['input']!r})"
     return f"{place}: {key}: {reason}{shown}"

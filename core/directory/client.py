@@ -228,7 +228,7 @@ class Directory:
 
     def _failed(self, server: "_Server", reason: str) -> None:
         if not server.is_away():
-            log.warning("directory %s: server %s is away: %s", self._name, server, reason)
+            log.warning("%s: server %s is away: %s", self._name, server, reason)
         server.away_until = time.monotonic() + AWAY_SECONDS
 
     @contextmanager

@@ -82,6 +82,8 @@ class Connection:
                 self._open(address, port, (deadline - time.monotonic()) / left)
             except LDAPExceptionError as error:
                 reason = _told(error)
+                if self._ldap.socket is not None:  # which ldap3 leaves open
+                    self._ldap.socket.close()
             else:
                 self._wire = _Wire(self._ldap.socket)
                 self._ldap.socket = self._wire

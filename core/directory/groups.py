@@ -28,7 +28,7 @@ class Groups:
     def __init__(self, directory: Directory, member_of: str, names: Collection[str]) -> None:
         self._directory = directory
         self._member_of = member_of
-        self._names = {dn_key(name): name for name in names}
+        self._names = [(name, dn_key(name)) for name in names]
         self._members: Mapping[str, _Members] | None = None
 
     @property
@@ -44,9 +44,9 @@ class Groups:
         """
         if self._member_of:
             keys = {dn_key(name) for name in entry.all(self._member_of)}
-            return frozenset(name for key, name in self._names.items() if key in keys)
+            return frozenset(name for name, key in self._names if key in keys)
         if self._members is None:
-            self._members = {name: self._read(name) for name in self._names.values()}
+            self._members = {name: self._read(name) for name, _key in self._names}
         key = dn_key(entry.dn)
         uids = {uid.casefold() for uid in entry.all(_UID)}
         return frozenset(

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from core.config import AnySourceSection, Config
+from core.config import AnySourceSection, Config, LdapSourceSection
 from core.errors import ConfigError
+from core.sources.ldap import LdapSource
 from core.sources.source import CustomerSource
 from core.sources.sql import SqlSource
 
@@ -14,7 +15,7 @@ from core.sources.sql import SqlSource
 def open_sources(config: Config) -> Iterator[Sequence[CustomerSource]]:
     """Give the configured sources while the block lasts; none is asked anything by this.
 
-    Raises ``ConfigError`` for a password file that cannot be read.
+    Raises ``ConfigError`` like ``make_source``.
     """
     with ExitStack() as stack:
         sources = make_sources(config)
@@ -26,7 +27,7 @@ def open_sources(config: Config) -> Iterator[Sequence[CustomerSource]]:
 def make_sources(config: Config) -> Sequence[CustomerSource]:
     """Return the configured sources for a program that keeps them until it ends.
 
-    Raises ``ConfigError`` like ``open_sources``.
+    Raises ``ConfigError`` like ``make_source``.
     """
     return [make_source(each) for each in config.customer_sources]
 
@@ -34,9 +35,12 @@ def make_sources(config: Config) -> Sequence[CustomerSource]:
 def make_source(section: AnySourceSection) -> CustomerSource:
     """Return the source of a section, which need not be in the configuration; close it.
 
-    Raises ``ConfigError`` for a password file that cannot be read.
+    Raises ``ConfigError`` for a file with a password or certificates that cannot be read, and for
+    a filter that is none.
     """
     password = read_password(section.password_file, f"customer source {section.name}")
+    if isinstance(section, LdapSourceSection):
+        return LdapSource(section, password)
     return SqlSource(section, password)
 
 

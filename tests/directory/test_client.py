@@ -11,13 +11,16 @@ from core.directory import client
 from core.directory.client import Directory, DirectoryAway, Scope, escape
 from core.errors import ConfigError
 from tests.directory.directories import reading, section_of, server_that
-from tests.support.slapd import BASE, PEOPLE, Slapd, person, person_dn, run_slapd
+from tests.support.slapd import BASE, PEOPLE, Entries, Slapd, person, person_dn, run_slapd
 
 PASSWORD = "Käsekuchen 2026"
 GUID = bytes(range(16))
-PEOPLE_OF_FIRM = {
-    person_dn("anna"): person("anna", ["anna@firm.example", "a@firm.example"], PASSWORD)
-    | {"objectGUID": GUID, "audio": b"\xff\xfe"},
+PEOPLE_OF_FIRM: Entries = {
+    person_dn("anna"): {
+        **person("anna", ["anna@firm.example", "a@firm.example"], PASSWORD),
+        "objectGUID": GUID,
+        "audio": b"\xff\xfe",
+    },
     person_dn("bert"): person("bert", "bert@firm.example"),
 }
 MANY = {person_dn(f"p{number}"): person(f"p{number}", "p@firm.example") for number in range(3_000)}

@@ -19,7 +19,8 @@ columns = { login = "login", customer_number = "nr", email = "mail" }
 
 # What is exchanged in the good section, by what, and what is told.
 WRONG = [
-    ('kind = "sql"', 'kind = "odbc"', "customer_sources.0.kind: "),
+    ('kind = "sql"', 'kind = "odbc"', "customer_sources.0.kind: must be "),
+    ('kind = "sql"', "", 'customer_sources.0.kind: must be "sql" or "ldap"'),
     ('name = "crm"', 'name = "My CRM"', "customer_sources.0: name must be "),
     ('table = "kunden"', 'tabel = "kunden"', "customer_sources.0.table: Field required"),
     ('table = "kunden"', 'table = "kunden"\ntabel = ""', "unknown key customer_sources.0.tabel"),
