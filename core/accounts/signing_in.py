@@ -132,7 +132,7 @@ def change_password(database: Database, visit: Visit, old: str, new: str, *, pee
         raise Invalid("password", _("Please choose another password than the old one."))
     attempt = _attempt(database, kind_of(account), account.login_key, peer)
     with database.read() as session:
-        stored = _reread(session, account).password_hash
+        stored = reread(session, account).password_hash
     if not verify_password(old, stored):
         raise Invalid("old_password", _("This is not the password that you have now."))
     assert stored is not None  # or nothing could be verified
@@ -194,10 +194,19 @@ def find_account(session: Session, kind: AccountKind, entered: str) -> Account |
 
     ``entered`` is one clean line. Whether the account is valid is asked with ``may_sign_in``.
     """
-    key, address = login_key(entered), address_key(entered)
+    return find_by_keys(session, kind, login_key(entered), address_key(entered))
+
+
+def find_by_keys(
+    session: Session, kind: AccountKind, login: str, address: str | None
+) -> Account | None:
+    """Return the account whose login has this key, else the one that alone has this address.
+
+    "" and None are nobody's.
+    """
     if kind is AccountKind.CUSTOMER:
-        return _customer_user(session, key, address)
-    return _staff(session, key, address)
+        return _customer_user(session, login, address)
+    return _staff(session, login, address)
 
 
 def _customer_user(session: Session, key: str, address: str | None) -> CustomerUser | None:
@@ -236,13 +245,14 @@ def _locked(session: Session, found: Account, verified: str | None) -> Account |
 
     ``verified`` is None for a copy, which must be one still: nobody else has no password here.
     """
-    account = _reread(session, found, lock=True)
+    account = reread(session, found, lock=True)
     if account.password_hash != verified or is_copy(account) != is_copy(found):
         return None
     return account if may_sign_in(account) else None
 
 
-def _reread(session: Session, account: Account, *, lock: bool = False) -> Account:
+def reread(session: Session, account: Account, *, lock: bool = False) -> Account:
+    """Return an account as it is now; with ``lock`` it stays so until the transaction ends."""
     if isinstance(account, CustomerUser):
         return session.get_one(CustomerUser, account.id, with_for_update=lock)
     return session.get_one(Staff, account.id, with_for_update=lock)
