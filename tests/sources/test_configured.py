@@ -25,7 +25,7 @@ WRONG = [
     ('table = "kunden"', 'tabel = "kunden"', "customer_sources.0.table: Field required"),
     ('table = "kunden"', 'table = "kunden"\ntabel = ""', "unknown key customer_sources.0.tabel"),
     ('mail" }', 'mail", tel = "t" }', "unknown key customer_sources.0.columns.tel"),
-    ("postgresql://reader@", "oracle://reader@", "url must be of sqlite or postgresql"),
+    ("postgresql://reader@", "oracle://reader@", "url must be of sqlite, postgresql or mariadb"),
     ("postgresql://reader@", "reader@", "url must be an SQLAlchemy address"),
     ("reader@crm", "reader:geheim@crm", "url must not hold the password"),
     ("postgresql://reader@crm.example/crm", "sqlite://", "url must name a file"),
