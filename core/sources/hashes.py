@@ -1,7 +1,8 @@
 """Passwords as other systems store them. They are only compared: what is stored stays theirs.
 
-Known are bcrypt (its usual form, and the one of OTRS and OTOBO), argon2, and SHA-512, SHA-256 and
-SHA-1 in hex digits, which OTRS wrote without a salt.
+Known are bcrypt (its usual form, and the one of OTRS and OTOBO), argon2, those of crypt(3) from
+DES to SHA-512 and the one of Apache (``core.sources.unix_crypt``), and SHA-512, SHA-256 and SHA-1
+in hex digits, which OTRS wrote without a salt.
 """
 
 import base64
@@ -13,6 +14,7 @@ from collections.abc import Callable
 import bcrypt
 
 from core.accounts.passwords import MAX_BYTES, verify_password
+from core.sources.unix_crypt import crypt
 
 BCRYPT_BYTES = 72  # of a password; bcrypt looks at no more
 MAX_COST = 16  # of bcrypt, some seconds: what a row says must not keep us busy for hours
@@ -40,13 +42,16 @@ def is_password(password: str, stored: str) -> bool:
     typed = password.encode(errors="surrogatepass")
     if not typed or len(typed) > MAX_BYTES:
         return False
-    if _HEX.fullmatch(stored):
-        digest = _DIGESTS.get(len(stored))
-        return digest is not None and _same(digest(typed).hexdigest(), stored.lower())
+    digest = _DIGESTS.get(len(stored))
+    if digest is not None and _HEX.fullmatch(stored):
+        return _same(digest(typed).hexdigest(), stored.lower())
     if stored.startswith("$argon2"):
         return verify_password(password, stored)
     modular = _modular(stored)
-    return modular is not None and bcrypt.checkpw(typed[:BCRYPT_BYTES], modular)
+    if modular is not None:
+        return bcrypt.checkpw(typed[:BCRYPT_BYTES], modular)
+    would_be = crypt(typed, stored)
+    return would_be is not None and _same(would_be, stored)
 
 
 def _modular(stored: str) -> bytes | None:
@@ -65,4 +70,4 @@ def _modular(stored: str) -> bytes | None:
 
 
 def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one, other)
+    return hmac.compare_digest(one.encode(), other.encode())

@@ -49,6 +49,49 @@ def test_an_independent_bcrypt() -> None:
     assert is_password("U*U", otrs)
 
 
+LONG = "a very much longer text to encrypt.  This one even stretches over morethan one line."
+# From the specification of SHA-crypt, from the tests of glibc, and from the manuals of Apache and
+# PHP; what none of them has (long salts, umlauts, a password of 64 bytes) was made by libxcrypt.
+PUBLISHED = [
+    ("Hello world!", "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5"),
+    (
+        "Hello world!",
+        "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoE"
+        "OfaS35inz1",
+    ),
+    (
+        LONG,
+        "$6$rounds=1400$anotherlongsalts$POfYwTEok97VWcjxIiSOjiykti.o/pQs.wPvMxQ6Fm7I6IoYN3CmLs66x9t"
+        "0oSwbtEW7o7UmJEiDwGqd8p4ur1",
+    ),
+    ("Hello world!", "$1$saltstri$YMyguxXMBpd2TEZ.vS/3q1"),
+    ("rasmuslerdorf", "$1$rasmusle$rISCgZzpwk3UhDidwXvin0"),
+    ("rasmuslerdorf", "rl.3StKT.4T8M"),
+    ("myPassword", "rqXexS6ZhobKA"),
+    ("myPassword", "$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/"),
+    ("Käsekuchen", "z/nV1oiTuk7gc"),
+    (PASSWORD, "$1$12345678$9PG7nUtMppQC7SRp8TiRH."),
+    ("x" * 64, "$5$rounds=1001$abcdefghijklmnop$GbWd4HKO9/ypG7abbm9o9jxalRvjbcNWM6nK2lCPjq1"),
+    (
+        PASSWORD * 5,
+        "$6$a$G7EWkmd4LHBiQO4Ycgton9ca.OU2hHNYg.4e72SUpv0QnayxHUjxOAkM8eVy6VLNvWtGf6qkxbMlBfpg7c4Ou.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("password", "stored"), PUBLISHED)
+def test_known_answers_of_crypt(password: str, stored: str) -> None:
+    assert is_password(password, stored)
+    wrong = "." if stored[-1] != "." else "/"
+    assert not is_password(password, stored[:-1] + wrong)
+    assert not is_password(password[1:], stored)
+
+
+def test_des_looks_at_eight_letters() -> None:
+    assert is_password("rasmusle", "rl.3StKT.4T8M")
+    assert not is_password("rasmusl", "rl.3StKT.4T8M")
+
+
 # What is stored is no hash of a known form, or too expensive: nobody gets in by it.
 UNKNOWN = [
     "",
@@ -60,6 +103,13 @@ UNKNOWN = [
     "BCRYPT:5:abcdefghij01234€:" + "." * 31,
     "$argon2id$broken",
     "$1$abc$def",
+    "$6$rounds=1000001$salt$" + "." * 86,
+    "$6$rounds=999$salt$" + "." * 86,
+    "$5$salt$" + "." * 86,
+    "$7$salt$" + "." * 43,
+    "$apr1$$" + "." * 22,
+    "!l.3StKT.4T8M",
+    "*",
 ]
 
 
