@@ -137,6 +137,11 @@ def sessions_of(
     ]
 
 
+def end_sessions_of(session: Session, customer_user_ids: Sequence[int]) -> None:
+    """End every session of these customer users; what was changed of them is stored already."""
+    _end(session, WebSession.customer_user_id.in_(customer_user_ids))
+
+
 def end_session(session: Session, actor: Actor, account: Account, handle: str) -> bool:
     """End one session of an account by its handle; return whether there was one."""
     try:

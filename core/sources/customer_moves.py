@@ -32,7 +32,7 @@ class CustomerMoves:
     def may_rename(
         self, session: Session, record: SourceRecord, current: CustomerUser | None
     ) -> bool:
-        """Whether a record has a Kunden# that may be the new one of a customer here.
+        """Whether a record's Kunden#, which is nobody's yet, may be the new one of a customer here.
 
         A new account waits too: made at once, it would make a second customer. That is in vain in
         the first pass, where all accounts are new.
@@ -41,8 +41,6 @@ class CustomerMoves:
         if current is not None and not self._leaves(record, number, current.customer):
             return False
         if current is None and not self._has_copies(session):
-            return False
-        if session.scalar(select(Customer.id).where(Customer.number == number)) is not None:
             return False
         if current is not None:
             self._moved[current.customer_id][record.key] = number

@@ -6,7 +6,7 @@ configuration; for them a copy has just what its record says, also where that is
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.accounts.managed import managed_groups
@@ -14,7 +14,8 @@ from core.accounts.matrix import CellChange, save_customer_user_cells
 from core.accounts.permissions import group_permissions
 from core.audit import Actor
 from core.i18n import gettext as _
-from core.models import Group, RecordConflict
+from core.models import Group
+from core.sources.conflicts import Conflict
 from core.sources.records import SourceRecord
 from core.words import Permission, SourceConflict
 
@@ -28,42 +29,44 @@ class SourceGroups:
         self._source = source
         self._actor = actor
         self._ids: Mapping[str, int] | None = None  # by name, of those that it decides
+        self._conflict_keys: frozenset[str] = frozenset()
 
-    def prepare(self, session: Session) -> int:
-        """Read once what the names mean; list those that mean nothing, and return how many."""
+    @property
+    def conflict_keys(self) -> frozenset[str]:
+        """The keys under which groups that mean nothing are listed."""
+        return self._conflict_keys
+
+    def prepare(self, session: Session) -> Sequence[Conflict]:
+        """Read once what the names mean; return those that mean nothing, as conflicts."""
         if self._ids is not None:
-            return 0
+            return []
         names = managed_groups(session).get(self._source, frozenset())
-        if not names:
-            self._ids = {}
-            return 0
+        self._conflict_keys = frozenset(_KEY + name for name in names)
         rows = session.execute(select(Group.name, Group.id).where(Group.name.in_(names)))
-        self._ids = dict(rows.all())
-        missing = sorted(names - self._ids.keys())
-        session.execute(
-            delete(RecordConflict).where(
-                RecordConflict.source == self._source,
-                RecordConflict.source_key.in_([_KEY + name for name in names]),
-            )
-        )
-        session.add_all(self._conflict(name) for name in missing)
-        return len(missing)
+        self._ids = dict(rows.all()) if names else {}
+        return [_unknown(name) for name in sorted(names - self._ids.keys())]
 
-    def give(self, session: Session, records: Mapping[int, SourceRecord]) -> set[int]:
-        """Give accounts, by their ids, what their records say; return those that changed."""
+    def changes(
+        self, session: Session, records: Mapping[int, SourceRecord]
+    ) -> Sequence[CellChange]:
+        """Return what has to change for accounts, by their ids, to have what records say."""
         known = {
             account_id: record.groups
             for account_id, record in records.items()
             if record.groups is not None
         }
         if not known or not self._ids:
-            return set()
+            return []
         stored, _inherited = group_permissions(session, list(known), [])
-        changes = [
+        return [
             change
             for account_id, wanted in known.items()
             for change in self._changes(account_id, stored.get(account_id, {}), wanted)
         ]
+
+    def give(self, session: Session, records: Mapping[int, SourceRecord]) -> set[int]:
+        """Give accounts, by their ids, what their records say; return those that changed."""
+        changes = self.changes(session, records)
         save_customer_user_cells(session, self._actor, changes, from_source=True)
         return {change.holder_id for change in changes}
 
@@ -76,11 +79,7 @@ class SourceGroups:
             if stored.get(group_id) is not wanted.get(name)
         ]
 
-    def _conflict(self, name: str) -> RecordConflict:
-        return RecordConflict(
-            source=self._source,
-            source_key=_KEY + name,
-            login="",
-            kind=SourceConflict.FAULTY,
-            detail=_('The source gives the group "%(name)s", which does not exist.', name=name),
-        )
+
+def _unknown(name: str) -> Conflict:
+    detail = _('The source gives the group "%(name)s", which does not exist.', name=name)
+    return Conflict(_KEY + name, "", SourceConflict.FAULTY, detail)

@@ -1,11 +1,10 @@
 """Reading a whole source: every record is brought in, and who is gone becomes invalid."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.db import Database
@@ -36,15 +35,18 @@ def read_all(
     invalid, nor does one without a single record, which is more likely broken than empty. Raises
     ``SourceAway``, which is also written down.
     """
-    mirror, started = Mirror(source.name, names), now()
+    mirror = Mirror(source.name, names)
     with database.read() as session:
         language = load_settings(session).language
     try:
         with in_language(language):
             for some in _in_batches(records):
-                with database.write() as session:
-                    mirror.bring(session, some)
-            _end(database, source.name, mirror, started)
+                with database.read() as session:
+                    news = mirror.news(session, some)
+                if news:
+                    with database.write() as session:
+                        mirror.bring(session, news)
+            _end(database, source.name, mirror)
     except SourceAway as error:
         with database.write() as session:
             note_failure(session, error)
@@ -82,7 +84,7 @@ def count_conflicts(session: Session, source: str) -> int:
     ).one()
 
 
-def _end(database: Database, name: str, mirror: Mirror, started: datetime) -> None:
+def _end(database: Database, name: str, mirror: Mirror) -> None:
     if not mirror.seen:
         raise SourceAway(name, _("it has no usable record, so nothing was changed"))
     with database.write() as session:
@@ -96,11 +98,7 @@ def _end(database: Database, name: str, mirror: Mirror, started: datetime) -> No
         with database.write() as session:
             mirror.vanish(session, some, _("No longer in the customer source."))
     with database.write() as session:
-        session.execute(
-            delete(RecordConflict).where(
-                RecordConflict.source == name, RecordConflict.found_at < started
-            )
-        )
+        mirror.finish(session)
         state = state_of(session, name)
         state.last_contact_at = state.last_pass_at = now()
         state.records = len(mirror.seen)

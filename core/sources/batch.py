@@ -1,0 +1,514 @@
+"""Some records against what our tables know: what each comes to, and bringing it about.
+
+Who wins is decided here and nowhere in silence: an account kept here before any source, an
+earlier source before a later one, and whoever loses is listed as a conflict.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from core.accounts.customer_users import (
+    CheckedCustomerUser,
+    CustomerUserValues,
+    check_customer_user,
+    customer_user_values,
+    fill_customer_user,
+)
+from core.accounts.customers import (
+    CustomerValues,
+    check_customer,
+    customer_label,
+    customer_values,
+    fill_customer,
+    follow_customer,
+)
+from core.accounts.saving import flush, record_saved
+from core.audit import Actor
+from core.errors import InvalidFields
+from core.i18n import gettext as _
+from core.mail.text import one_line
+from core.models import Customer, CustomerUser, now
+from core.sources.conflicts import MAX_DETAIL, MAX_KEY, Conflict, ConflictList
+from core.sources.customer_moves import CustomerMoves
+from core.sources.groups import SourceGroups
+from core.sources.invalidating import Invalidating
+from core.sources.known import Known, record_login_key
+from core.sources.persons import is_same_person
+from core.sources.records import SourceRecord
+from core.text import exact
+from core.words import SourceConflict, Validity
+
+UNKNOWN_NAME = "-"  # of somebody whose source has no first or no last name
+
+_MAX_WAITING = 5000  # records that wait for the end of a pass; the rest are brought at once
+_CONTACT = ("title", "phone", "mobile", "street", "postcode", "city", "country")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of records: each counts once, but for its conflicts."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    vanished: int = 0
+    conflicts: int = 0
+
+    def add(self, other: "Tally") -> None:
+        """Count the records of another tally, too."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Whose records they are. ``earlier`` are the names of the sources that are preferred.
+
+    A look-up is not ``complete``: it renames no customer.
+    """
+
+    source: str
+    earlier: frozenset[str]
+    actor: Actor
+    groups: SourceGroups
+    moves: CustomerMoves
+    complete: bool
+
+
+@dataclass(slots=True)
+class Progress:
+    """What was seen so far: keys of records, Kunden# whose customer has its name, conflicts.
+
+    ``waiting`` are records that only the end of a pass can tell the meaning of.
+    """
+
+    conflicts: ConflictList
+    at_end: bool
+    seen: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
+    waiting: list[SourceRecord] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a record comes to. ``current`` is its copy, ``copy`` the account that becomes it.
+
+    It may have to wait for the end of the pass; with a ``conflict`` it is refused. Otherwise
+    ``checked`` is what the account is to be, and ``customer`` what its customer is to be, None
+    where that stays as it is.
+    """
+
+    record: SourceRecord
+    current: CustomerUser | None = None
+    waits: bool = False
+    conflict: Conflict | None = None
+    copy: CustomerUser | None = None
+    before: CustomerUserValues | None = None
+    checked: CheckedCustomerUser | None = None
+    customer: CustomerValues | None = None
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the copy agrees with its record already."""
+        return (
+            self.current is not None
+            and self.checked is not None
+            and self.checked.values == self.before
+            and self.customer is None
+            and self.current.source_gone_at is None
+        )
+
+    @property
+    def makes_invalid(self) -> bool:
+        """Whether its copy must become invalid though nothing else of it can be stored.
+
+        That somebody has left must not fail because something else in the record is wrong.
+        """
+        return (
+            self.conflict is not None
+            and self.current is not None
+            and not self.record.valid
+            and self.current.valid is not Validity.INVALID
+        )
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything is to be stored of it now, but for a conflict."""
+        if self.waits:
+            return False
+        if self.conflict is None:
+            return not self.is_same
+        is_back = self.current is not None and self.current.source_gone_at is not None
+        return self.makes_invalid or is_back
+
+
+class Batch:
+    """Some records of one source, in one session; what it notes counts only when all is done.
+
+    ``again`` says that these are records which have waited.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        side: Side,
+        so_far: Progress,
+        records: Sequence[SourceRecord],
+        *,
+        lock: bool,
+        again: bool = False,
+    ) -> None:
+        self.tally = Tally()
+        self._session = session
+        self._side = side
+        self._so_far = so_far
+        self._records = records
+        self._again = again
+        self._known = Known(session, side.source, records, lock=lock)
+        self._seen: set[str] = set()
+        self._named: set[str] = set()
+        self._waiting: list[SourceRecord] = []
+        self._conflicts: list[Conflict] = []
+        self._brought: dict[CustomerUser, SourceRecord] = {}
+        self._unchanged: set[CustomerUser] = set()
+        self._saved: list[tuple[CustomerUser, CustomerUserValues | None, CustomerUserValues]] = []
+        self._customers: list[tuple[Customer, CustomerValues | None, CustomerValues]] = []
+        self._invalidating = Invalidating(session, side.actor)
+
+    def would_write(self) -> bool:
+        """Whether bringing these in would change anything; nothing is changed by asking."""
+        for record in self._records:
+            verdict = self._judge(record)
+            if verdict.writes:
+                return True
+            account = self._count(verdict)
+            if account is not None:
+                self._brought[account] = record
+        return self._so_far.conflicts.differs(self._session, self._keys(), self._conflicts) or bool(
+            self._side.groups.changes(self._session, self._by_id())
+        )
+
+    def bring(self) -> None:
+        """Bring the records about, and write down what follows."""
+        for record in self._records:
+            verdict = self._judge(record)
+            account = self._count(verdict) if not verdict.writes else self._store(verdict)
+            if account is not None:
+                self._brought[account] = record
+        self._send()
+        for customer, before, after in self._customers:
+            label = customer_label(after)
+            self._record("customer", customer, label, before, after)
+            if before is not None:
+                follow_customer(self._session, customer, before, after)
+        for account, old, new in self._saved:
+            self._record("customer-user", account, account.login, old, new)
+        self._invalidating.finish()
+        self._stamp()
+        self._give_groups()
+        self._so_far.conflicts.store(self._session, self._keys(), self._conflicts)
+
+    def note(self) -> None:
+        """Let what was seen here count for the batches that follow."""
+        self._so_far.seen |= self._seen
+        self._so_far.named |= self._named
+        self._so_far.waiting.extend(self._waiting)
+        self._so_far.conflicts.note(self._conflicts)
+
+    def _judge(self, record: SourceRecord) -> Verdict:
+        unusable = self._unusable(record)
+        if unusable is not None:
+            return Verdict(record, conflict=unusable)
+        self._seen.add(record.key)
+        current = self._known.copy(record.key)
+        holder = self._known.customer_user(record_login_key(record))
+        if self._waits(record, current, holder):
+            return Verdict(record, current, waits=True)
+        if holder not in (None, current) and not self._gives_way(holder, record, current):
+            detail = _taken(holder, is_gone=self._is_gone(holder))
+            taken = _conflict(record, SourceConflict.LOGIN, detail)
+            return Verdict(record, current, conflict=taken)
+        copy = current or holder
+        before = customer_user_values(copy) if copy is not None else None
+        try:
+            checked = check_customer_user(
+                self._known,
+                wanted_values(record, before, is_back=_is_marked_gone(copy)),
+                copy,
+                create_customer=True,
+                from_source=True,
+            )
+            customer = self._wanted_customer(record, checked.values.customer_number)
+        except InvalidFields as error:
+            faulty = _conflict(record, SourceConflict.FAULTY, str(error))
+            return Verdict(record, current, conflict=faulty)
+        return Verdict(
+            record,
+            current,
+            copy=copy,
+            before=before,
+            checked=checked,
+            customer=customer,
+        )
+
+    def _unusable(self, record: SourceRecord) -> Conflict | None:
+        """Return the conflict of a record that cannot be told from others."""
+        if not record.key or len(record.key) > MAX_KEY or "\0" in record.key:
+            return _conflict(record, SourceConflict.FAULTY, _("The key is empty or too long."))
+        is_known = record.key in self._so_far.seen and not self._again
+        if is_known or record.key in self._seen:
+            return _conflict(record, SourceConflict.KEY, _("Another record has the same key."))
+        return None
+
+    def _waits(
+        self, record: SourceRecord, current: CustomerUser | None, holder: CustomerUser | None
+    ) -> bool:
+        """Whether only the end of the pass tells what a record means.
+
+        An account with its login may be of a key that is gone, and a Kunden# may be the new one of
+        a customer.
+        """
+        waiting = len(self._so_far.waiting) + len(self._waiting)
+        if self._so_far.at_end or waiting >= _MAX_WAITING:
+            return False
+        if current is None and holder is not None and holder.source == self._side.source:
+            is_seen = holder.source_key in self._so_far.seen or holder.source_key in self._seen
+            return holder.source_gone_at is None and not is_seen
+        number = exact(record.customer_number)
+        return self._known.customer(number) is None and self._side.moves.may_rename(
+            self._session, record, current
+        )
+
+    def _gives_way(
+        self, holder: CustomerUser, record: SourceRecord, current: CustomerUser | None
+    ) -> bool:
+        """Whether an account with the wanted login becomes the copy of this source's record.
+
+        That of a later source does, and of one which is configured no longer: with one login it
+        is the same person, so tickets and groups stay with it. In this source a login may be given
+        to a successor, so that name or address must agree, too.
+        """
+        if current is not None or holder.source is None:
+            return False
+        if holder.source == self._side.source:
+            return self._is_gone(holder) and is_same_person(record, holder)
+        return holder.source not in self._side.earlier
+
+    def _is_gone(self, copy: CustomerUser) -> bool:
+        """Whether the source has the record of a copy no more, as far as is known by now."""
+        if copy.source != self._side.source:
+            return False
+        has_ended = self._side.complete and self._so_far.at_end
+        return copy.source_gone_at is not None or (
+            has_ended and copy.source_key not in self._so_far.seen
+        )
+
+    def _wanted_customer(self, record: SourceRecord, number: str) -> CustomerValues | None:
+        """Return what the customer of a record is to be, None where it stays as it is.
+
+        The first record with a name for a customer names it, so that rows which disagree do not
+        take turns; a customer that is kept here keeps its name.
+        """
+        customer = self._known.customer(number)
+        if customer is None:
+            name = record.customer_name or _person(record)
+            values = CustomerValues(number=number, name=name)
+            return check_customer(self._known, values, None, from_source=True)
+        if not record.customer_name or not self._names(customer):
+            return None
+        before = customer_values(customer)
+        values = replace(before, name=record.customer_name)
+        values = check_customer(self._known, values, customer, from_source=True)
+        return values if values != before else None
+
+    def _names(self, customer: Customer) -> bool:
+        is_named = customer.number in self._named or customer.number in self._so_far.named
+        return self._side.complete and customer.source == self._side.source and not is_named
+
+    def _count(self, verdict: Verdict) -> CustomerUser | None:
+        """Count a record; return its copy, None where there is none yet."""
+        record, account = verdict.record, verdict.copy
+        if verdict.waits:
+            self._waiting.append(record)
+            return None
+        if verdict.conflict is not None:
+            self.tally.refused += 1
+            self._add_conflict(verdict.conflict)
+            return verdict.current
+        if verdict.before is None:
+            self.tally.new += 1
+        elif account is not None and verdict.is_same:
+            self.tally.unchanged += 1
+            self._unchanged.add(account)
+        else:
+            self.tally.changed += 1
+        if account is None:
+            return None
+        if record.customer_name:
+            self._named.add(account.customer.number)
+        self._list_shared(record, account)
+        return account
+
+    def _store(self, verdict: Verdict) -> CustomerUser | None:
+        """Bring about what a record comes to; return its copy."""
+        if verdict.conflict is not None:
+            if verdict.makes_invalid and verdict.current is not None:
+                self._invalidating.make_invalid(verdict.current, "")
+                self._known.keep(verdict.current)
+            return self._count(verdict)
+        return self._count(replace(verdict, copy=self._save(verdict)))
+
+    def _save(self, verdict: Verdict) -> CustomerUser:
+        checked, record = verdict.checked, verdict.record
+        assert checked is not None  # there is no conflict
+        customer = self._save_customer(verdict, checked.values.customer_number)
+        account = verdict.copy if verdict.copy is not None else CustomerUser()
+        keys = (record_login_key(record), *(each.key for each in checked.addresses))
+        if self._known.needs_given_up(keys):
+            self._send()
+        if checked.values != verdict.before:
+            fill_customer_user(account, customer, checked)
+            self._saved.append((account, verdict.before, checked.values))
+            if verdict.before is not None and checked.values.valid is not Validity.VALID:
+                self._invalidating.end_sessions(account)
+        account.source, account.source_key = self._side.source, record.key
+        account.source_seen_at, account.source_gone_at = now(), None
+        self._session.add(account)
+        self._known.keep(account)
+        return account
+
+    def _save_customer(self, verdict: Verdict, number: str) -> Customer:
+        customer, values = self._known.customer(number), verdict.customer
+        if values is None:
+            assert customer is not None  # else there were values for a new one
+            return customer
+        before = customer_values(customer) if customer is not None else None
+        if customer is None:
+            customer = Customer(source=self._side.source)
+        fill_customer(customer, values)
+        self._session.add(customer)
+        self._known.keep(customer)
+        self._customers.append((customer, before, values))
+        return customer
+
+    def _send(self) -> None:
+        flush(self._session)
+        self._known.settled()
+
+    def _record(
+        self,
+        kind: str,
+        row: Customer | CustomerUser,
+        name: str,
+        before: CustomerValues | CustomerUserValues | None,
+        after: CustomerValues | CustomerUserValues,
+    ) -> None:
+        record_saved(self._session, self._side.actor, kind, row.id, name, before, after)
+
+    def _stamp(self) -> None:
+        """Write when records were seen, past the version: for an account that is no change."""
+        self._session.execute(
+            update(CustomerUser)
+            .where(CustomerUser.id.in_([account.id for account in self._brought]))
+            .values(source_seen_at=now(), source_gone_at=None)
+            .execution_options(synchronize_session=False)
+        )
+
+    def _give_groups(self) -> None:
+        given = self._side.groups.give(self._session, self._by_id())
+        regrouped = sum(account.id in given for account in self._unchanged)
+        self.tally.unchanged -= regrouped
+        self.tally.changed += regrouped
+
+    def _by_id(self) -> Mapping[int, SourceRecord]:
+        return {account.id: record for account, record in self._brought.items()}
+
+    def _keys(self) -> set[str]:
+        keys = {record.key[:MAX_KEY] for record in self._records}
+        return keys | self._side.groups.conflict_keys
+
+    def _list_shared(self, record: SourceRecord, account: CustomerUser) -> None:
+        shared = [row for row in account.addresses if row.shared]
+        if not shared or account.valid is Validity.INVALID:
+            return
+        holders = self._known.address_holders([row.address_key for row in shared], account)
+        taken = [
+            f"{row.address} ({holders[row.address_key].login})"
+            for row in shared
+            if row.address_key in holders
+        ]
+        if taken:
+            self._add_conflict(_conflict(record, SourceConflict.ADDRESS, ", ".join(taken)))
+
+    def _add_conflict(self, conflict: Conflict) -> None:
+        self.tally.conflicts += 1
+        self._conflicts.append(conflict)
+
+
+def wanted_values(
+    record: SourceRecord, before: CustomerUserValues | None, *, is_back: bool = False
+) -> CustomerUserValues:
+    """Return a record as values of an account, with what is kept here as it was before.
+
+    ``is_back`` says that the record had vanished before. An address may be shared: what
+    mail from it means is then ambiguous, and listed.
+    """
+    values = CustomerUserValues(
+        login=record.login,
+        customer_number=record.customer_number,
+        email=record.email,
+        first_name=record.first_name or UNKNOWN_NAME,
+        last_name=record.last_name or UNKNOWN_NAME,
+    )
+    if before is not None:
+        values = replace(
+            before,
+            login=record.login,
+            customer_number=record.customer_number,
+            email=record.email,
+            first_name=values.first_name,
+            last_name=values.last_name,
+        )
+    valid = Validity.VALID if record.valid else Validity.INVALID
+    keeps_reason = before is not None and before.valid is valid and not is_back
+    return replace(
+        values,
+        more_addresses=record.more_addresses,
+        share_address=True,
+        valid=valid,
+        invalid_until=None,
+        invalid_reason=values.invalid_reason if keeps_reason else "",
+        **{field: getattr(record, field) for field in _CONTACT},
+    )
+
+
+def _is_marked_gone(copy: CustomerUser | None) -> bool:
+    return copy is not None and copy.source_gone_at is not None
+
+
+def _conflict(record: SourceRecord, kind: SourceConflict, detail: str) -> Conflict:
+    return Conflict(record.key[:MAX_KEY], one_line(record.login)[:200], kind, detail[:MAX_DETAIL])
+
+
+def _taken(holder: CustomerUser, *, is_gone: bool) -> str:
+    if holder.source is None:
+        return _('The account "%(login)s", which is kept here, has the login.', login=holder.login)
+    if is_gone:
+        return _(
+            'The account "%(login)s", whose record is gone, has the login, and it seems to be of '
+            "somebody else: please match them up.",
+            login=holder.login,
+        )
+    return _(
+        'The account "%(login)s" of the source "%(source)s" has the login.',
+        login=holder.login,
+        source=holder.source,
+    )
+
+
+def _person(record: SourceRecord) -> str:
+    return f"{record.first_name} {record.last_name}".strip() or record.login
