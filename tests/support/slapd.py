@@ -6,6 +6,7 @@ everything but passwords and is held to the size limit, as a real service accoun
 """
 
 import base64
+import os
 import shutil
 import signal
 import subprocess
@@ -183,6 +184,7 @@ class Slapd:
     def pause(self) -> None:
         """Let it hang: its ports take connections, and nobody answers."""
         self._running.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)  # until then it may still answer
 
     def resume(self) -> None:
         """Let it go on after ``pause``."""
