@@ -5,6 +5,7 @@ verifies nothing unless it is told to; so the socket that it speaks through is o
 """
 
 import math
+import re
 import socket
 import ssl
 import time
@@ -27,6 +28,8 @@ _PAGED_RESULTS = "1.2.840.113556.1.4.319"  # RFC 2696
 _CHUNK = 65_536  # octets read at once
 _MOST_OCTETS = 64 * 1024 * 1024  # of one answer
 _GOODBYE_SECONDS = 0.2
+
+_LDAP3_PREFIX = re.compile(r"^socket connection error while opening: (\[Errno \d+\] )?")
 
 
 class ServerAway(Exception):
@@ -258,5 +261,5 @@ def _told(error: Exception) -> str:
             return error.strerror
         case LDAPExceptionError():
             lines = str(error).splitlines()
-            return lines[0] if lines else type(error).__name__
+            return _LDAP3_PREFIX.sub("", lines[0]) if lines else type(error).__name__
     return f"its answer is malformed ({type(error).__name__})"

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -34,10 +35,13 @@ def reading(slapd: Slapd, **changes: Any) -> Iterator[Directory]:
 
 
 @contextmanager
-def server_that(answers: Callable[[bytes], bytes]) -> Iterator[tuple[str, list[bytes]]]:
+def server_that(
+    answers: Callable[[bytes], bytes], *, every: float = 0.0
+) -> Iterator[tuple[str, list[bytes]]]:
     """Run a server that answers each packet with what a function makes of it.
 
-    Gives its address and what it receives.
+    Where ``every`` is given, it goes on to do so after so many seconds. Gives its address and
+    what it receives.
     """
     received: list[bytes] = []
 
@@ -46,6 +50,9 @@ def server_that(answers: Callable[[bytes], bytes]) -> Iterator[tuple[str, list[b
             while packet := client.recv(65_536):
                 received.append(packet)
                 client.sendall(answers(packet))
+                while every:
+                    time.sleep(every)
+                    client.sendall(answers(packet))
 
     def accept() -> None:
         with suppress(OSError):
