@@ -1,17 +1,19 @@
 """Groups that a customer source decides: nobody here gives or takes them from its accounts.
 
 Which these are the configuration says; each session brings them along (``core.db``). Other groups
-of such an account, and all groups of a customer, are kept here.
+of such an account, and all groups of a customer, are kept here. The directory of staff decides
+groups of its staff in the same way.
 """
 
 from collections.abc import Mapping
 
 from sqlalchemy.orm import Session
 
+from core.config import STAFF_DIRECTORY
 from core.db import MANAGED_GROUPS
 from core.errors import Invalid
 from core.i18n import gettext as _
-from core.models import Customer, CustomerUser
+from core.models import Customer, CustomerUser, Staff
 
 NO_GROUPS: frozenset[str] = frozenset()
 
@@ -27,6 +29,13 @@ def groups_of_source(session: Session, holder: Customer | CustomerUser | None) -
     if not isinstance(holder, CustomerUser) or holder.source is None:
         return NO_GROUPS
     return managed_groups(session).get(holder.source, NO_GROUPS)
+
+
+def groups_of_directory(session: Session, staff: Staff | None) -> frozenset[str]:
+    """Return the names of the groups that only the directory gives to a member of staff."""
+    if staff is None or staff.directory_key is None:
+        return NO_GROUPS
+    return managed_groups(session).get(STAFF_DIRECTORY, NO_GROUPS)
 
 
 def decided_there(account: CustomerUser, group: str) -> Invalid:

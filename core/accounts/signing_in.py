@@ -3,6 +3,9 @@
 Both open short transactions of their own, for hashing (some 50 ms) must not happen inside a
 writing one. An unknown login, an invalid account and a wrong password get the same answer for the
 same work. Threat model, W5 and W7.
+
+Staff who are kept in a directory (``core.accounts.directory_staff``) are looked up there. It never
+gets the password of somebody who is kept here, and they wait for it only where that was wrong.
 """
 
 import logging
@@ -15,6 +18,7 @@ from sqlalchemy.orm import Session, joinedload
 from core import audit
 from core.accounts.account import Account, actor_of, kind_of, object_kind_of
 from core.accounts.copies import check_no_copy, is_copy
+from core.accounts.directory_staff import bring_in, follow
 from core.accounts.logins import login_key
 from core.accounts.passwords import (
     check_password_rules,
@@ -25,6 +29,8 @@ from core.accounts.passwords import (
 )
 from core.accounts.permissions import is_valid_account
 from core.accounts.sessions import Visit, start_session
+from core.accounts.staff import is_kept_here
+from core.accounts.staff_directory import DirectoryAway, DirectoryMember, StaffDirectory
 from core.accounts.throttle import Attempt, Wait, count_attempt, forget_attempt
 from core.db import Database
 from core.errors import Invalid, SchalterError, Stale
@@ -74,31 +80,30 @@ def sign_in(
     peer: str,
     agent: str,
     sources: Sequence[CustomerSource] = (),
+    directory: StaffDirectory | None = None,
 ) -> SignedIn:
     """Sign in a customer user or a member of staff and begin a session.
 
     ``login`` may also be a mail address that only this account has. ``peer`` is the browser's
     network address, ``agent`` what it calls itself. A copy of a record is asked for in its one of
-    the ``sources``, outside any transaction. Raises ``SignInFailed``.
+    the ``sources``, staff who are not kept here in the ``directory``, outside any transaction.
+    Raises ``SignInFailed``.
     """
     entered = one_line(login[:MAX_NAME])
     attempt = _attempt(database, kind, login_key(entered), peer)
     found = account_with_password(database, kind, entered, password, sources)
-    if found is None:
+    member = None
+    if found is None and kind is AccountKind.STAFF and directory is not None:
+        member = _member_with_password(database, directory, entered, password, peer)
+    signed_in = None
+    if member is not None:
+        signed_in = _begin_as_member(database, member, attempt, peer, agent)
+    elif found is not None:
+        signed_in = _begin(database, found, password, attempt, peer, agent)
+    if signed_in is None:
         log.info("sign-in refused: %s from %s", kind, peer)  # a login may be a mistyped password
-        raise _refusal()
-    stored = found.password_hash
-    renewed = hash_password(password) if stored is not None and needs_new_hash(stored) else None
-    with database.write() as session:
-        account = _locked(session, found, stored)
-        if account is None:
-            raise _refusal()
-        if renewed is not None:
-            _renew_hash(session, account, renewed)
-        forget_attempt(session, attempt)
-        token = start_session(session, account, peer=peer, agent=agent)
-        _record_signed_in(session, account, peer, attempt.failures)
-        return SignedIn(token, account)
+        raise SignInFailed(_("Login or password is not correct."))
+    return signed_in
 
 
 def account_with_password(
@@ -168,6 +173,93 @@ def _is_theirs(password: str, copy: CustomerUser, sources: Sequence[CustomerSour
         return False
 
 
+def _begin(
+    database: Database, found: Account, password: str, attempt: Attempt, peer: str, agent: str
+) -> SignedIn | None:
+    """Begin a session of an account whose password was right, unless it has changed meanwhile."""
+    stored = found.password_hash
+    renewed = hash_password(password) if stored is not None and needs_new_hash(stored) else None
+    with database.write() as session:
+        account = _locked(session, found, stored)
+        if account is None:
+            return None
+        if renewed is not None:
+            _renew_hash(session, account, renewed)
+        return _signed_in(session, account, attempt, peer, agent)
+
+
+def _begin_as_member(
+    database: Database, member: DirectoryMember, attempt: Attempt, peer: str, agent: str
+) -> SignedIn | None:
+    """Begin a session of somebody from the directory, who need not have an account yet."""
+
+    def begin() -> SignedIn | None:
+        with database.write() as session:
+            account = bring_in(session, member, peer)
+            if account is None:
+                return None
+            return _signed_in(session, account, attempt, peer, agent)
+
+    try:
+        return begin()
+    except Stale:  # they sign in elsewhere at this moment, for the first time
+        return begin()
+
+
+def _signed_in(
+    session: Session, account: Account, attempt: Attempt, peer: str, agent: str
+) -> SignedIn:
+    forget_attempt(session, attempt)
+    token = start_session(session, account, peer=peer, agent=agent)
+    _record_signed_in(session, account, peer, attempt.failures)
+    return SignedIn(token, account)
+
+
+def _member_with_password(
+    database: Database, directory: StaffDirectory, entered: str, password: str, peer: str
+) -> DirectoryMember | None:
+    """Return whom the directory knows by this name and password.
+
+    For a name that is kept here it is asked about nobody, so that neither the time nor, while it
+    is away, the text tells which names are. Raises ``SignInFailed`` while it is away.
+    """
+    key, address = login_key(entered), address_key(entered)
+    with database.read() as session:
+        is_here = is_kept_here(session, key, address)
+        known = _staff(session, key, address)
+    try:
+        if is_here:
+            directory.pretend()
+            return None
+        checked = directory.check(entered, password)
+        if known is not None and known.directory_key is not None:
+            _follow(database, directory, known.directory_key, checked.member, peer)
+    except DirectoryAway as error:
+        log.warning("sign-in refused: the directory of staff is away: %s", error.reason)
+        raise SignInFailed(
+            _(
+                "Login or password is not correct, or it cannot be checked: the directory of staff "
+                "does not answer at the moment. Only accounts that are kept here can sign in."
+            )
+        ) from None
+    return checked.member if checked.is_password else None
+
+
+def _follow(
+    database: Database,
+    directory: StaffDirectory,
+    key: str,
+    member: DirectoryMember | None,
+    peer: str,
+) -> None:
+    """Shut somebody out at once who tries to sign in and has left the directory or its groups."""
+    if member is None or member.key != key:
+        member = directory.read([key]).get(key)
+    if member is None or member.role is None:
+        with database.write() as session:
+            follow(session, key, member, peer)
+
+
 def _attempt(database: Database, kind: AccountKind, name: str, peer: str) -> Attempt:
     with database.write() as session:
         counted = count_attempt(session, kind, name, peer)
@@ -183,10 +275,6 @@ def too_many_attempts(wait: Wait) -> str:
         "Too many attempts. Please wait %(num)d seconds.",
         wait.seconds,
     )
-
-
-def _refusal() -> SignInFailed:
-    return SignInFailed(_("Login or password is not correct."))
 
 
 def find_account(session: Session, kind: AccountKind, entered: str) -> Account | None:

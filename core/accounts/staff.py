@@ -4,7 +4,7 @@ Some are kept in a directory (``core.accounts.directory_staff``), which then dec
 and what they may do; only it changes them here. One admin always remains who needs none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,12 +14,13 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from core import audit
 from core.accounts.copies import kept_in_directory
 from core.accounts.logins import check_login, login_key, person_with_key
+from core.accounts.managed import groups_of_directory
 from core.accounts.saving import Problems, check_version, clean_texts, flush, store
 from core.accounts.sessions import end_sessions
 from core.audit import Actor
 from core.errors import Invalid, NotFound
 from core.i18n import gettext as _
-from core.mail.addresses import check_new_address
+from core.mail.addresses import address_key, check_new_address
 from core.models import Group, Staff, StaffGroup, now
 from core.organisation import Organisation
 from core.words import Permission, Role
@@ -62,16 +63,16 @@ def save_staff(
 
     One valid admin always remains who has a password here. A change of role or validity ends the
     web sessions. ``directory_key`` is given by whoever brings in what the directory says of that
-    entry; without it only the groups of staff from a directory can be changed. Raises
-    ``InvalidFields``, and ``Stale`` when ``version`` is not the stored one.
+    entry; without it only those groups of staff from a directory can be changed that it does not
+    decide. Raises ``InvalidFields``, and ``Stale`` when ``version`` is not the stored one.
     """
     admins = _locked_admins(session)
     check_version(session, current, version)
     problems = Problems()
     values, known = _checked(session, values, current, admins, problems)
     before = staff_values(current) if current is not None else None
-    if current is not None and current.directory_key != directory_key:
-        _check_kept_there(before, values, problems)
+    if current is not None and before is not None and current.directory_key != directory_key:
+        _check_kept_there(before, values, groups_of_directory(session, current), problems)
     problems.raise_any()
     staff = current if current is not None else Staff(directory_key=directory_key)
     if values == before:
@@ -97,6 +98,16 @@ def keep_here(session: Session, actor: Actor, staff: Staff) -> None:
     staff.changed_at = now()
     flush(session)
     audit.record(session, actor, "kept-here", "staff", staff.id, staff.login)
+
+
+def is_kept_here(session: Session, login: str, address: str | None) -> bool:
+    """Whether a login's key is somebody's who is in no directory, or an address a valid one's."""
+    here = session.scalars(select(Staff).where(Staff.directory_key.is_(None)))
+    return any(
+        staff.login_key == login
+        or (address is not None and staff.valid and address_key(staff.email) == address)
+        for staff in here  # tens, not thousands
+    )
 
 
 def signs_in_here() -> ColumnElement[bool]:
@@ -207,10 +218,15 @@ def _check_admin_remains(
         raise Invalid("role", _("This is the last admin. Make somebody else an admin first."))
 
 
-def _check_kept_there(before: StaffValues | None, values: StaffValues, problems: Problems) -> None:
+def _check_kept_there(
+    before: StaffValues, values: StaffValues, groups: Collection[str], problems: Problems
+) -> None:
+    """Gather a problem for each field, and one for the ``groups``, that the directory decides."""
     for name in _PLAIN_FIELDS:
         if getattr(before, name) != getattr(values, name):
             problems.add(kept_in_directory(name))
+    if any(before.groups.get(name) != values.groups.get(name) for name in groups):
+        problems.add(kept_in_directory("groups"))
 
 
 def _set_groups(staff: Staff, wanted: Mapping[str, Permission], known: Mapping[str, Group]) -> None:

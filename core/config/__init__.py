@@ -41,6 +41,7 @@ from core.errors import ConfigError
 __all__ = [
     "DEFAULT_FILE",
     "ENVIRONMENT_PREFIX",
+    "STAFF_DIRECTORY",
     "UNIX",
     "AnySourceSection",
     "Config",
@@ -62,6 +63,7 @@ __all__ = [
 
 DEFAULT_FILE = "schalter.toml"
 ENVIRONMENT_PREFIX = "SCHALTER_"
+STAFF_DIRECTORY = "[staff_directory]"  # no name that a source can have
 
 
 class Config(BaseSettings):
@@ -97,10 +99,16 @@ class Config(BaseSettings):
 
     @property
     def managed_groups(self) -> Mapping[str, frozenset[str]]:
-        """By the name of a customer source: the groups that it alone gives to its accounts."""
+        """By the name of a customer source: the groups that it alone gives to its accounts.
+
+        By ``STAFF_DIRECTORY`` those that the directory of staff alone gives to its staff.
+        """
+        sections: list[tuple[str, Section | None]] = [
+            (section.name, section) for section in self.customer_sources
+        ]
         return {
-            section.name: section.given_groups
-            for section in self.customer_sources
+            name: section.given_groups
+            for name, section in [*sections, (STAFF_DIRECTORY, self.staff_directory)]
             if isinstance(section, DirectorySection) and section.given_groups
         }
 
