@@ -141,12 +141,13 @@ def try_out_records(
     wanted = list(dict.fromkeys(filter(None, map(address_key, [*mine, *addresses]))))
     tried = wanted[:MAX_ADDRESSES]
     records = _with_others(sources, looked, tried)
+    names = [source.name for source in sources]
     managed = {source.name: source.managed_groups for source in sources}
     trials: list[Trial] = []
     with suppress(_Undone), database.write() as session:
         before = _all_copies(session, records, managed)
         for name, some in records.items():
-            Mirror(name, [source.name for source in sources]).bring(session, some)
+            Mirror(name, names, complete=False).bring(session, some)
         session.flush()
         after = _all_copies(session, records, managed)
         conflicts = _conflicts(session, records)
@@ -174,6 +175,7 @@ class _Copy:
 
     id: int
     is_valid: bool
+    is_named_there: bool  # the customer, by the source
     texts: Mapping[str, str]
 
 
@@ -235,8 +237,9 @@ def _all_copies(
         )
         for account in rows:
             texts = _account_texts(account, managed[name])
-            copy = _Copy(account.id, is_valid_account(account), texts)
-            found[name, account.source_key or ""] = copy
+            found[name, account.source_key or ""] = _Copy(
+                account.id, is_valid_account(account), account.customer.source == name, texts
+            )
     return found
 
 
@@ -264,7 +267,9 @@ def _compared(
 ) -> TriedRecord:
     texts = _record_texts(found.record)
     is_refused = any(kind in KEEPS_OUT for kind, _detail in conflicts)
-    wanted = texts if after is None or is_refused else after.texts
+    wanted = texts if after is None or is_refused else dict(after.texts)
+    if before and before.is_named_there and texts["customer_name"]:
+        wanted["customer_name"] = texts["customer_name"]  # only a full pass names customers anew
     lines = (
         Line(
             field,
@@ -284,7 +289,7 @@ def _compared(
     )
 
 
-def _record_texts(record: SourceRecord) -> Mapping[str, str]:
+def _record_texts(record: SourceRecord) -> dict[str, str]:
     texts = {name: getattr(record, name) for name in FIELDS if name not in _NOT_TEXTS}
     return {
         **texts,

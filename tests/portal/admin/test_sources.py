@@ -166,7 +166,7 @@ def test_conflicts_lead_to_the_account_that_holds_the_login(
     assert "2 conflicts" in page
     assert "Login already taken" in page
     assert "Das hier geführte Konto „anna“ hat diesen Benutzernamen." in page  # as the firm speaks
-    assert '<a href="/admin/customer-users/1">anna</a>' in page
+    assert '<a class="above" href="/admin/customer-users/1">anna</a>' in page
     assert "Faulty record" in page
 
 
