@@ -99,7 +99,8 @@ def sign_in(
     if member is not None:
         signed_in = _begin_as_member(database, member, attempt, peer, agent)
     elif found is not None:
-        signed_in = _begin(database, found, password, attempt, peer, agent)
+        hashed = _hash_to_store(found, password, sources)
+        signed_in = _begin(database, found, hashed, attempt, peer, agent)
     if signed_in is None:
         log.info("sign-in refused: %s from %s", kind, peer)  # a login may be a mistyped password
         raise SignInFailed(_("Login or password is not correct."))
@@ -173,18 +174,33 @@ def _is_theirs(password: str, copy: CustomerUser, sources: Sequence[CustomerSour
         return False
 
 
+def _hash_to_store(
+    account: Account, password: str, sources: Sequence[CustomerSource]
+) -> str | None:
+    """Return what is to be stored of a password that was right: mostly what is stored already.
+
+    A copy keeps it only where its source wants that, for the day on which the account is adopted;
+    until then the source alone says whether a password is right.
+    """
+    stored = account.password_hash
+    if isinstance(account, CustomerUser) and is_copy(account):
+        if not any(each.name == account.source and each.keeps_passwords for each in sources):
+            return None
+        if not verify_password(password, stored):
+            return hash_password(password)
+    return hash_password(password) if stored is None or needs_new_hash(stored) else stored
+
+
 def _begin(
-    database: Database, found: Account, password: str, attempt: Attempt, peer: str, agent: str
+    database: Database, found: Account, hashed: str | None, attempt: Attempt, peer: str, agent: str
 ) -> SignedIn | None:
     """Begin a session of an account whose password was right, unless it has changed meanwhile."""
-    stored = found.password_hash
-    renewed = hash_password(password) if stored is not None and needs_new_hash(stored) else None
     with database.write() as session:
-        account = _locked(session, found, stored)
+        account = _locked(session, found, found.password_hash)
         if account is None:
             return None
-        if renewed is not None:
-            _renew_hash(session, account, renewed)
+        if hashed != account.password_hash:
+            _renew_hash(session, account, hashed)
         return _signed_in(session, account, attempt, peer, agent)
 
 
@@ -331,10 +347,12 @@ def may_sign_in(account: Account) -> bool:
 def _locked(session: Session, found: Account, verified: str | None) -> Account | None:
     """Return the account as it is now, None if it or its password has changed meanwhile.
 
-    ``verified`` is None for a copy, which must be one still: nobody else has no password here.
+    The password of a copy is not here, whatever ``verified`` is; it must be a copy still.
     """
     account = reread(session, found, lock=True)
-    if account.password_hash != verified or is_copy(account) != is_copy(found):
+    if is_copy(account) != is_copy(found):
+        return None
+    if not is_copy(account) and account.password_hash != verified:
         return None
     return account if may_sign_in(account) else None
 
@@ -346,7 +364,7 @@ def reread(session: Session, account: Account, *, lock: bool = False) -> Account
     return session.get_one(Staff, account.id, with_for_update=lock)
 
 
-def _renew_hash(session: Session, account: Account, password_hash: str) -> None:
+def _renew_hash(session: Session, account: Account, password_hash: str | None) -> None:
     """Store the same password hashed anew, past the version: nobody has changed the account."""
     model = type(account)
     session.execute(update(model).where(model.id == account.id).values(password_hash=password_hash))

@@ -6,10 +6,11 @@ from dataclasses import asdict
 import click
 from sqlalchemy import select
 
-from core.cli.console import Console, Failure, pass_console
+from core.cli.console import Console, Failure, console_actor, pass_console
 from core.cli.output import json_option, print_json, print_table, printable, progress
 from core.models import CustomerSource as SourceState
 from core.models import RecordConflict
+from core.sources.adopt import Adoption, adopt, plan_adoption
 from core.sources.configured import open_sources
 from core.sources.mirror import Tally
 from core.sources.passes import count_conflicts, read_all
@@ -107,6 +108,37 @@ def conflicts(console: Console, as_json: bool) -> None:
         click.echo("There are no conflicts.")
 
 
+@command.command("adopt")
+@click.argument("name")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@json_option
+@pass_console
+def adopt_(console: Console, name: str, dry_run: bool, as_json: bool) -> None:
+    """Keep the accounts and customers of the source NAME here from now on, for good.
+
+    They keep their tickets, groups and preferences; who has signed in while the source had
+    keep_passwords keeps the password, and the others get one by "forgot password". Afterwards
+    remove the source from the configuration: it takes no account back, and its records would be
+    listed as conflicts.
+    """
+    with console.database() as database:
+        with database.read() as session:
+            plan = plan_adoption(session, name)
+        is_configured = name in {section.name for section in console.config.customer_sources}
+        if not (plan.accounts or plan.customers or is_configured):
+            raise Failure(printable(f"there is no customer source {name}"))
+        if not dry_run:
+            plan = adopt(database, console_actor("sources adopt"), name)
+    if as_json:
+        print_json({"dry_run": dry_run, **asdict(plan)})
+        return
+    click.echo(f"{name}: {_told(plan)}")
+    if dry_run:
+        click.echo("Nothing was changed: this was a dry run.")
+    elif is_configured:
+        click.echo("Now remove this source from the configuration, and restart the services.")
+
+
 def _chosen(sources: Sequence[CustomerSource], name: str | None) -> Sequence[CustomerSource]:
     chosen = [source for source in sources if name in (None, source.name)]
     if chosen:
@@ -116,5 +148,5 @@ def _chosen(sources: Sequence[CustomerSource], name: str | None) -> Sequence[Cus
     raise Failure(f"there is no customer source {name}")
 
 
-def _told(tally: Tally) -> str:
-    return ", ".join(f"{count} {what}" for what, count in asdict(tally).items())
+def _told(tally: Tally | Adoption) -> str:
+    return ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in asdict(tally).items())

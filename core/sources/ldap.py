@@ -30,6 +30,8 @@ class LdapSource:
     usually hold logins, addresses and numbers. Raises ``ConfigError`` like ``Directory``.
     """
 
+    keeps_passwords = False
+
     def __init__(self, section: LdapSourceSection, password: str | None) -> None:
         self.name = section.name
         self.managed_groups = section.given_groups

@@ -95,7 +95,10 @@ class Mirror:
         One that is invalid already keeps its reason.
         """
         invalidating = Invalidating(session, self._side.actor)
-        statement = accounts_with_all().where(CustomerUser.id.in_(accounts))
+        statement = accounts_with_all().where(
+            CustomerUser.id.in_(accounts),
+            CustomerUser.source == self._side.source,  # it may have been adopted meanwhile
+        )
         for account in session.scalars(statement.order_by(CustomerUser.id)):
             if account.valid is not Validity.INVALID:
                 invalidating.make_invalid(account, reason)

@@ -40,6 +40,10 @@ class CustomerSource(Protocol):
     def managed_groups(self) -> frozenset[str]:
         """The names of groups here that this source alone gives to its accounts."""
 
+    @property
+    def keeps_passwords(self) -> bool:
+        """Whether a password that was right is kept here, for when the accounts are adopted."""
+
     def count(self) -> int:
         """Return how many records there are, invalid ones included."""
 

@@ -46,6 +46,7 @@ class SqlSource:
 
     def __init__(self, section: SqlSourceSection, password: str | None) -> None:
         self.name = section.name
+        self.keeps_passwords = section.keep_passwords
         self._engine = foreign_engine(section.url, password, SECONDS)
         self._is_mysql = self._engine.dialect.name in MYSQL_NAMES
         names = section.columns.model_dump(exclude={"more_addresses", "password"})
