@@ -83,7 +83,7 @@ def _adopt_accounts(session: Session, actor: Actor, source: str) -> bool:
         .with_for_update()
     ).all()
     for row in rows:
-        before = {"source": source, "source_key": row.source_key}
+        before = {"source": source, "key": row.source_key}
         row.source = row.source_key = row.source_seen_at = row.source_gone_at = None
         audit.record(session, actor, KEPT_HERE, "customer-user", row.id, row.login, before)
     return bool(rows)

@@ -80,3 +80,27 @@ def test_wrong_names_and_no_sources(small_installation: Installation, config: Pa
     assert one_line(nothing) == "schalter: no customer sources are configured"
     assert "No customer sources" in small_installation.run("sources", "list").stdout
     assert "no conflicts" in small_installation.run("sources", "conflicts").stdout
+
+
+def test_adopt_keeps_accounts_here(
+    small_installation: Installation, config: Path, crm: Crm, erp: Crm
+) -> None:
+    crm.hold(ANNA | {"login": "s.anna"})
+    erp.hold(BERT | {"login": "s.bert"})
+    small_installation.run("--config", config, "sources", "sync")
+    tried = small_installation.run("--config", config, "sources", "adopt", "crm", "--dry-run")
+    assert tried.stdout.splitlines() == [
+        "crm: 1 accounts, 0 with password, 1 without password, 1 customers",
+        "Nothing was changed: this was a dry run.",
+    ]
+    assert logins(small_installation.database)["s.anna"] == ("crm", "valid")
+
+    done = small_installation.run("--config", config, "sources", "adopt", "crm")
+    assert "remove this source from the configuration" in done.stdout
+    known = logins(small_installation.database)
+    assert (known["s.anna"], known["s.bert"]) == ((None, "valid"), ("erp", "valid"))
+    # One that is configured no longer, whose accounts are still there.
+    gone = small_installation.json("sources", "adopt", "erp")
+    assert (gone["accounts"], gone["dry_run"]) == (1, False)
+    wrong = small_installation.run("--config", config, "sources", "adopt", "sap")
+    assert one_line(wrong) == "schalter: there is no customer source sap"
