@@ -149,5 +149,15 @@ class LdapSourceSection(DirectorySection, SourceSection):
             raise ValueError("set either customer_number or attributes.customer_number")
         return self
 
+    @model_validator(mode="after")
+    def _names_of_attributes(self) -> "LdapSourceSection":
+        """What stands in filters is a name (RFC 4512 2.5), and no part of a filter."""
+        names = self.attributes.model_dump(exclude={"more_addresses"}).items()
+        more = [("more_addresses", name) for name in self.attributes.more_addresses]
+        for field, name in [*names, *more]:
+            if name and not re.fullmatch(r"[A-Za-z0-9.;-]+", name):
+                raise ValueError(f"attributes.{field}: {name} is no name of an attribute")
+        return self
+
 
 AnySourceSection = Annotated[SqlSourceSection | LdapSourceSection, Field(discriminator="kind")]

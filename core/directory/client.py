@@ -102,10 +102,10 @@ class Directory:
             limit or 0,
             page,
         )
-        seconds = SECONDS if limit is not None else PAGE_SECONDS
-        with self._place(seconds):
+        end = time.monotonic() + (SECONDS if limit is not None else PAGE_SECONDS)
+        with self._place(end):
             server, connection, answer = self._ask(
-                lambda connection, deadline: _found(connection, search, b"", deadline), seconds
+                lambda connection, deadline: _found(connection, search, b"", deadline), end
             )
             is_idle = False
             try:
@@ -133,10 +133,11 @@ class Directory:
         """
         if not dn or not password or not _is_utf8(password):
             return False
-        with self._place(SECONDS):
+        end = time.monotonic() + SECONDS
+        with self._place(end):
             _server, connection, answer = self._ask(
                 lambda connection, deadline: _bound(connection, dn, password, deadline),
-                SECONDS,
+                end,
                 as_reader=False,
             )
             connection.close()
@@ -170,15 +171,14 @@ class Directory:
     def _ask(
         self,
         question: Callable[[Connection, float], T],
-        seconds: float,
+        end: float,
         *,
         as_reader: bool = True,
     ) -> tuple["_Server", Connection, T]:
         """Return the first answer of a server, and the connection that it came by.
 
-        Each has an equal share of the time that is left. A server that failed lately comes last.
+        Each has an equal share of the time until ``end``. A server that failed lately comes last.
         """
-        end = time.monotonic() + seconds
         servers = sorted(self._servers, key=_Server.is_away)
         reasons = []
         for left, server in zip(range(len(servers), 0, -1), servers, strict=True):
@@ -232,9 +232,9 @@ class Directory:
         server.away_until = time.monotonic() + AWAY_SECONDS
 
     @contextmanager
-    def _place(self, seconds: float) -> Iterator[None]:
+    def _place(self, end: float) -> Iterator[None]:
         """Hold one of the places for connections while the block lasts."""
-        if not self._places.acquire(timeout=seconds):
+        if not self._places.acquire(timeout=max(0.0, end - time.monotonic())):
             raise DirectoryAway(f"all of {CONNECTIONS} connections are busy")
         try:
             yield

@@ -332,3 +332,13 @@ def test_a_section_has_one_kind_of_number(wrong: dict[str, Any]) -> None:
     keys: Any = {"name": "firm", "kind": "ldap", "servers": ["ldap.example"], "base": "dc=firm"}
     with pytest.raises(ValueError, match="set either customer_number or attributes"):
         LdapSourceSection(**keys, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [("login", "uid)(x"), ("phone", "telephone number"), ("more_addresses", ["mail", "a=b"])],
+)
+def test_the_name_of_an_attribute_is_no_part_of_a_filter(field: str, name: str | list[str]) -> None:
+    keys: Any = {"name": "firm", "kind": "ldap", "servers": ["ldap.example"], "base": "dc=firm"}
+    with pytest.raises(ValueError, match=rf"attributes.{field}: .* is no name of an attribute"):
+        LdapSourceSection(**keys, customer_number="K-1", attributes={field: name})
