@@ -5,6 +5,8 @@ from werkzeug.wrappers import Response
 from wtforms import BooleanField, IntegerField, PasswordField, RadioField, SelectField
 from wtforms.validators import EqualTo, InputRequired
 
+from core.accounts.account import Account
+from core.accounts.copies import check_no_copy
 from core.accounts.passwords import MIN_CHARACTERS
 from core.accounts.preferences import (
     MAX_TICKETS_PER_PAGE,
@@ -15,6 +17,7 @@ from core.accounts.preferences import (
 )
 from core.accounts.sessions import end_other_sessions, end_session, sessions_of
 from core.accounts.signing_in import SignInFailed, change_password
+from core.errors import Invalid
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.i18n import ngettext
@@ -111,8 +114,20 @@ def password() -> Response:
         except SignInFailed as failure:
             form.form_errors.append(str(failure))
     return form.answer(
-        "account/password.html", min_characters=MIN_CHARACTERS, is_forced=who.must_change_password
+        "account/password.html",
+        min_characters=MIN_CHARACTERS,
+        is_forced=who.must_change_password,
+        kept_elsewhere=_kept_elsewhere(who.account),
     )
+
+
+def _kept_elsewhere(account: Account) -> str:
+    """Say where the password is kept that cannot be changed here, "" for one that can."""
+    try:
+        check_no_copy(account, "password")
+    except Invalid as error:
+        return str(error)
+    return ""
 
 
 def sessions() -> Response | str:

@@ -57,6 +57,7 @@ from portal.installation import set_installation
 from portal.languages import choose_language
 from portal.limits import limiter
 from portal.logged import logged_path
+from portal.staff_directory import set_staff_directory
 from portal.templating import set_up_templates
 from portal.visitors import load_visitor, note_visit, organisation, viewer
 
@@ -109,6 +110,7 @@ def create_app(config: Config, database: Database) -> Portal:
         set_database(database)
     app.extensions[CONFIG] = config
     set_customer_sources(app, config)
+    set_staff_directory(app, config)
     set_up_templates(app)
     app.context_processor(_of_request)
     Babel(app, locale_selector=current_language, configure_jinja=False)  # for built-in messages

@@ -21,6 +21,7 @@ from portal.forms import REQUIRED, Form
 from portal.languages import COOKIE, COOKIE_SECONDS
 from portal.limits import SIGN_IN, limiter
 from portal.navigation import next_path, own_path
+from portal.staff_directory import staff_directory
 from portal.visitors import (
     Viewer,
     is_secure,
@@ -128,6 +129,7 @@ def _sign_in(kind: AccountKind) -> Response:
             peer=peer(),
             agent=agent,
             sources=customer_sources(),
+            directory=staff_directory(),
         )
     except SignInFailed as failure:
         form.form_errors.append(str(failure))

@@ -1,6 +1,10 @@
-"""Staff accounts: agents, who work the queues of their groups, and admins."""
+"""Staff accounts: agents, who work the queues of their groups, and admins.
 
-from collections.abc import Mapping, Sequence
+Of somebody who is kept in a directory only those groups are changed here that it does not decide;
+the rest is shown. The form has no fields for it then, and core refuses what is sent all the same.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
@@ -8,9 +12,11 @@ from sqlalchemy.orm import selectinload
 from werkzeug.wrappers import Response
 from wtforms import RadioField
 
+from core.accounts.copies import is_copy
+from core.accounts.managed import groups_of_directory
 from core.accounts.matrix import all_groups
 from core.accounts.passwords import hash_password, new_one_time_password, set_password
-from core.accounts.staff import StaffValues, save_staff, staff_values
+from core.accounts.staff import StaffValues, keep_here, save_staff, staff_values
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.models import Group, Staff
@@ -79,7 +85,12 @@ def new() -> Response:
         if done is not None:
             return done
     return form.answer(
-        "admin/staff.html", member=None, chosen=chosen, choices=cell_choices(), groups=groups
+        "admin/staff.html",
+        member=None,
+        chosen=chosen,
+        choices=cell_choices(),
+        groups=groups,
+        decided=frozenset(),
     )
 
 
@@ -90,7 +101,8 @@ def edit(object_id: int) -> Response:
     member = stored(session, Staff, object_id)
     values = staff_values(member)
     groups = all_groups(session)
-    chosen = _chosen(groups, values.groups)
+    decided = groups_of_directory(session, member)
+    chosen = _chosen(groups, values.groups, decided)
     form = StaffForm(obj=values)
     if not form.is_submitted():
         form.read_now(session, KIND, member)
@@ -107,12 +119,13 @@ def edit(object_id: int) -> Response:
         chosen=chosen,
         choices=cell_choices(),
         groups=groups,
+        decided=decided,
     )
 
 
 @area.route("/<int:object_id>/password", methods=["GET", "POST"])
 def password(object_id: int) -> Response | str:
-    """Give a member of staff a new one-time password."""
+    """Give a member of staff a new one-time password, where it is kept here."""
     member = stored(reading(), Staff, object_id)
     if request.method == "POST":
         made_up = new_one_time_password()
@@ -122,6 +135,8 @@ def password(object_id: int) -> Response | str:
         set_password(session, the_viewer().actor, member, hashed, one_time=True)
         back = url_for(".edit", object_id=object_id)
         return shown_once(member, made_up, back, is_new=False)
+    if is_copy(member):
+        return render_template("admin/staff_in_directory.html", member=member)
     return render_template("admin/staff_password.html", member=member, **about_invitation(member))
 
 
@@ -129,6 +144,16 @@ def password(object_id: int) -> Response | str:
 def invite(object_id: int) -> Response:
     """Send a member of staff a link for a password."""
     return invited(Staff, object_id)
+
+
+@area.post("/<int:object_id>/keep-here")
+def keep(object_id: int) -> Response:
+    """Keep somebody here from now on who was kept in the directory."""
+    session = writing()
+    member = stored(session, Staff, object_id)
+    keep_here(session, the_viewer().actor, member)
+    flash(_("The account is kept here from now on. It has no password yet."))
+    return redirect(url_for(".password", object_id=object_id), 303)
 
 
 @area.get("/<int:object_id>/history")
@@ -155,12 +180,21 @@ def _change(form: StaffForm, object_id: int, permissions: Mapping[str, Permissio
     return redirect(url_for(".edit", object_id=object_id), 303)
 
 
-def _chosen(groups: Sequence[Group], current: Mapping[str, Permission]) -> dict[str, str]:
-    """Return what each group's select shows, by the group's name: typed, else stored."""
+def _chosen(
+    groups: Sequence[Group],
+    current: Mapping[str, Permission],
+    decided: Collection[str] = (),
+) -> dict[str, str]:
+    """Return what each group's select shows, by the group's name: typed, else stored.
+
+    Those that are ``decided`` elsewhere are as they are stored.
+    """
     known = {value for value, _text in cell_choices()}
     chosen = {}
     for group in groups:
-        value = request.form.get(f"group.{group.id}", current.get(group.name, NONE))
+        value: str = current.get(group.name, NONE)
+        if group.name not in decided:
+            value = request.form.get(f"group.{group.id}", value)
         if value not in known:
             abort(400)
         chosen[group.name] = value
