@@ -22,6 +22,8 @@ from core.db import Database
 from core.errors import ConfigError, SchalterError
 from core.models import CustomerSource as SourceState
 from core.models import now
+from core.openid.faults import ProviderFault
+from core.openid.provider import Provider
 from core.outgoing.lists import outbox_state
 from core.outgoing.relay import Deadlines, RelayFault, relay_session, tls_context
 from core.revision import check_revision, newest_revision
@@ -70,6 +72,7 @@ def check_all(config: Config, database: Database) -> Iterator[Check]:
     yield check_relay(config)
     yield check_dns(config)
     yield from check_content_checks(config)
+    yield from check_single_sign_on(config)
 
 
 def check_configuration(config: Config) -> Check:
@@ -232,6 +235,20 @@ def _check_answer(name: str, place: str, ping: Callable[[], None]) -> Check:
     except OSError as error:
         return Check(name, State.FAILED, f"{place}: {_reason(error)}: all mail is held")
     return Check(name, State.OK, f"{place} answers")
+
+
+def check_single_sign_on(config: Config) -> Iterator[Check]:
+    """Does each identity provider say the same of itself as we do, and which address is ours?"""
+    for section in config.single_sign_on:
+        name = f"sign-on {section.name}"
+        provider = Provider(section, config.public_url)
+        try:
+            provider.check()
+        except ProviderFault as fault:
+            yield Check(name, State.FAILED, f"{section.issuer}: {fault}")
+        else:
+            told = f"{section.issuer} answers; redirect URI: {provider.redirect_uri}"
+            yield Check(name, State.OK, told)
 
 
 def _visit(relay: RelaySection, hostname: str) -> None:

@@ -38,7 +38,7 @@ from core.i18n import current_language
 from core.models import MAX_ID
 from core.render import template_dir
 from core.secret_key import KeyRing
-from portal import account, admin, customers, passwords, signing_in, staff
+from portal import account, admin, customers, passwords, signing_in, single_sign_on, staff
 from portal.admin.fixed import CONFIG
 from portal.areas import (
     BY_SIGNED_LINK,
@@ -53,6 +53,7 @@ from portal.customer_sources import set_customer_sources
 from portal.database import SAFE_METHODS, close_sessions, finish_writing, set_database
 from portal.faults import register_faults
 from portal.headers import add_headers
+from portal.identity_providers import set_identity_providers
 from portal.installation import set_installation
 from portal.languages import choose_language
 from portal.limits import limiter
@@ -65,6 +66,7 @@ log = logging.getLogger(__name__)
 
 AREAS: tuple[Area, ...] = (
     signing_in.area,
+    single_sign_on.area,
     passwords.area,
     *customers.AREAS,
     account.customer_area,
@@ -110,6 +112,7 @@ def create_app(config: Config, database: Database) -> Portal:
         set_database(database)
     app.extensions[CONFIG] = config
     set_customer_sources(app, config)
+    set_identity_providers(app, config)
     set_staff_directory(app, config)
     set_up_templates(app)
     app.context_processor(_of_request)

@@ -51,7 +51,7 @@ def writing() -> Session:
     if "writing" not in g:
         if request.method in SAFE_METHODS:
             raise RuntimeError("a GET changes nothing: make it a form, or use bookkeeping()")
-        _close_reading()
+        end_reading()
         g.writing_stack = ExitStack()
         g.writing = g.writing_stack.enter_context(database().write())
     session: Session = g.writing
@@ -92,10 +92,11 @@ def finish_writing(*, keep: bool) -> None:
 def close_sessions(_error: BaseException | None = None) -> None:
     """Close what the request has opened; work that nobody has finished is undone."""
     finish_writing(keep=False)
-    _close_reading()
+    end_reading()
 
 
-def _close_reading() -> None:
+def end_reading() -> None:
+    """Close the reading session, before something slow or a change; reading again opens another."""
     stack: ExitStack | None = g.pop("reading_stack", None)
     g.pop("reading", None)
     if stack is not None:

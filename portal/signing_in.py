@@ -18,6 +18,7 @@ from portal.areas import Area, Audience, home_of, home_of_kind
 from portal.customer_sources import customer_sources
 from portal.database import database, writing
 from portal.forms import REQUIRED, Form
+from portal.identity_providers import providers_for
 from portal.languages import COOKIE, COOKIE_SECONDS
 from portal.limits import SIGN_IN, limiter
 from portal.navigation import next_path, own_path
@@ -151,6 +152,7 @@ def _page(form: SignInForm, kind: AccountKind) -> Response:
     return form.answer(
         "portal/sign_in.html",
         for_staff=kind is AccountKind.STAFF,
+        providers=[provider.section for provider in providers_for(kind)],
         next=own_path(request.values.get("next")),
     )
 

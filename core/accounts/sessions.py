@@ -1,7 +1,8 @@
 """Web sessions: who is signed in with which browser.
 
 The cookie holds a random token of 256 bits, the table only its SHA-256: who reads the database
-can sign in as nobody. Every use asks anew whether the account is valid.
+can sign in as nobody. Every use asks anew whether the account is valid. A session that an identity
+provider has vouched for is told by its token, which nobody can change: its hash is of the whole.
 """
 
 import hashlib
@@ -23,7 +24,8 @@ from core.models.base import UTCDateTime
 from core.settings import Settings
 
 TOKEN_BYTES = 32
-MAX_TOKEN = 64  # characters; ours have 43
+MAX_TOKEN = 64  # characters; ours have 43, and what stands before
+VOUCHED_FOR = "p."  # before the token of a session that began at an identity provider
 TOUCH_EVERY = timedelta(minutes=1)
 MAX_SESSIONS = 50  # per account; the one unused for longest makes room
 MAX_PEER = 64
@@ -32,11 +34,15 @@ MAX_AGENT = 200
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A request of somebody who is signed in."""
+    """A request of somebody who is signed in.
+
+    ``vouched_for`` says that they signed in through an identity provider.
+    """
 
     account: Account
     token_hash: bytes
     seen_at: datetime
+    vouched_for: bool = False
 
     @property
     def needs_touch(self) -> bool:
@@ -45,8 +51,9 @@ class Visit:
 
     @property
     def must_change_password(self) -> bool:
-        """Whether a new password comes before anything else."""
-        return isinstance(self.account, Staff) and self.account.must_change_password
+        """Whether a new password comes before anything else; who used none needs none."""
+        must = isinstance(self.account, Staff) and self.account.must_change_password
+        return must and not self.vouched_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +68,14 @@ class SessionInfo:
     is_current: bool
 
 
-def start_session(session: Session, account: Account, *, peer: str, agent: str) -> str:
-    """Begin a session of an account and return its token, which is stored nowhere."""
-    token = secrets.token_urlsafe(TOKEN_BYTES)
+def start_session(
+    session: Session, account: Account, *, peer: str, agent: str, vouched_for: bool = False
+) -> str:
+    """Begin a session of an account and return its token, which is stored nowhere.
+
+    ``vouched_for`` says that an identity provider has said who this is.
+    """
+    token = (VOUCHED_FOR if vouched_for else "") + secrets.token_urlsafe(TOKEN_BYTES)
     moment = now()
     _make_room(session, account)
     session.add(
@@ -99,7 +111,7 @@ def visit_of(session: Session, settings: Settings, token: str) -> Visit | None:
     if row is None:
         return None
     seen_at, customer_user, staff = row
-    return Visit(_either(customer_user, staff), key, seen_at)
+    return Visit(_either(customer_user, staff), key, seen_at, token.startswith(VOUCHED_FOR))
 
 
 def touch(session: Session, visit: Visit) -> None:
