@@ -1,5 +1,6 @@
 """The audit log: every change beside the event that tells of it, in one transaction."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -7,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from core.bulk import insert_rows
 from core.models import AuditEvent, CustomerUser, Staff, now
 from core.words import ActorKind
 
@@ -36,6 +38,18 @@ def customer_actor(customer_user: CustomerUser, peer: str = "") -> Actor:
     return Actor(ActorKind.CUSTOMER, customer_user.id, customer_user.login, peer)
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What was done to an object, as in ``record``."""
+
+    action: str
+    object_kind: str
+    object_id: int | None
+    object_name: str = ""
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+
+
 def record(
     session: Session,
     actor: Actor,
@@ -51,21 +65,29 @@ def record(
     ``before`` and ``after`` hold only the fields that differ; a secret field is named without
     its value.
     """
-    session.add(
-        AuditEvent(
-            at=now(),
-            actor_kind=actor.kind,
-            actor_id=actor.id,
-            actor_name=actor.name,
-            peer=actor.peer,
-            action=action,
-            object_kind=object_kind,
-            object_id=object_id,
-            object_name=object_name[:500],
-            before=_storable(before),
-            after=_storable(after),
-        )
-    )
+    event = Event(action, object_kind, object_id, object_name, before, after)
+    session.add(AuditEvent(**_row(actor, event)))
+
+
+def record_all(session: Session, actor: Actor, events: Iterable[Event]) -> None:
+    """Write several events at once."""
+    insert_rows(session.connection(), AuditEvent, [_row(actor, event) for event in events])
+
+
+def _row(actor: Actor, event: Event) -> dict[str, Any]:
+    return {
+        "at": now(),
+        "actor_kind": actor.kind,
+        "actor_id": actor.id,
+        "actor_name": actor.name,
+        "peer": actor.peer,
+        "action": event.action,
+        "object_kind": event.object_kind,
+        "object_id": event.object_id,
+        "object_name": event.object_name[:500],
+        "before": _storable(event.before),
+        "after": _storable(event.after),
+    }
 
 
 def differences(

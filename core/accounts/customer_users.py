@@ -240,7 +240,6 @@ def _checked(
         required=("login", "customer_number", "first_name", "last_name"),
         long=("comment", "invalid_reason"),
     )
-    values = replace(values, customer_number=number)
     if values.login:
         with problems.gathered():
             check_login(values.login, current, lookups.customer_user)
@@ -254,13 +253,17 @@ def _checked(
         ),
         problems,
     )
-    if values.valid is Validity.VALID:
-        values = replace(values, invalid_reason="")
-    if values.valid is not Validity.INVALID_TEMPORARILY:
-        return replace(values, invalid_until=None)
-    with problems.gathered():
-        _check_end(values.invalid_until, current)
-    return values
+    if values.valid is Validity.INVALID_TEMPORARILY:
+        with problems.gathered():
+            _check_end(values.invalid_until, current)
+    return replace(
+        values,
+        customer_number=number,
+        invalid_reason="" if values.valid is Validity.VALID else values.invalid_reason,
+        invalid_until=(
+            values.invalid_until if values.valid is Validity.INVALID_TEMPORARILY else None
+        ),
+    )
 
 
 def _check_end(until: date | None, current: CustomerUser | None) -> None:

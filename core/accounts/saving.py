@@ -6,7 +6,7 @@ at once and a refused save leaves nothing behind.
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from sqlalchemy import String, select
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from core import audit
-from core.audit import Actor
+from core.audit import Actor, Event
 from core.errors import Holder, Invalid, InvalidFields, Stale
 from core.i18n import gettext as _
 from core.mail.text import clean_text, one_line
@@ -170,11 +170,22 @@ def record_saved(
     after: Any,
 ) -> None:
     """Write the audit event of a save: two values of one dataclass, or one of a new thing."""
+    event = saved_event(kind, object_id, name, before, after)
+    if event is not None:
+        audit.record(session, actor, **_as_dict(event))
+
+
+def saved_event(
+    kind: str, object_id: int, name: str, before: Any | None, after: Any
+) -> Event | None:
+    """Return the audit event of a save, None where nothing differs."""
+    entered = _as_dict(after)
     if before is None:
-        entered = asdict(after).items()
-        created = {key: value for key, value in entered if value not in (None, "", (), {})}
-        audit.record(session, actor, "created", kind, object_id, name, None, created)
-        return
-    old, new = audit.differences(asdict(before), asdict(after))
-    if new:
-        audit.record(session, actor, "changed", kind, object_id, name, old, new)
+        created = {key: value for key, value in entered.items() if value not in (None, "", (), {})}
+        return Event("created", kind, object_id, name, None, created)
+    old, new = audit.differences(_as_dict(before), entered)
+    return Event("changed", kind, object_id, name, old, new) if new else None
+
+
+def _as_dict(values: Any) -> dict[str, Any]:
+    return {field.name: getattr(values, field.name) for field in fields(values)}

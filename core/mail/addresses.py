@@ -108,12 +108,17 @@ def check_new_address(address: str, field: str = "email") -> str:
     if re.search(r"[\s,;<>\"]", entered):
         raise Invalid(field, _("Please enter one mail address, without a name and without blanks."))
     try:
-        found = validate_email(entered, check_deliverability=False)
+        normalized = _normalized(entered)
     except EmailNotValidError:  # its reasons are English
         raise Invalid(field, _("This is not a mail address that can be used here.")) from None
-    if address_key(found.normalized) is None:
+    if address_key(normalized) is None:
         raise Invalid(field, _("This is not a mail address that can be used here."))
-    return found.normalized
+    return normalized
+
+
+@lru_cache(maxsize=4096)  # what comes in by the thousand is looked at several times
+def _normalized(address: str) -> str:
+    return validate_email(address, check_deliverability=False).normalized
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ earlier source before a later one, and whoever loses is listed as a conflict.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
@@ -25,12 +26,13 @@ from core.accounts.customers import (
     fill_customer,
     follow_customer,
 )
-from core.accounts.saving import flush, record_saved
-from core.audit import Actor
+from core.accounts.saving import flush, saved_event
+from core.audit import Actor, record_all
+from core.db import reserve_ids
 from core.errors import InvalidFields
 from core.i18n import gettext as _
 from core.mail.text import one_line
-from core.models import Customer, CustomerUser, now
+from core.models import Base, Customer, CustomerUser, CustomerUserAddress, now
 from core.sources.conflicts import MAX_DETAIL, MAX_KEY, Conflict, ConflictList
 from core.sources.customer_moves import CustomerMoves
 from core.sources.groups import SourceGroups
@@ -201,12 +203,9 @@ class Batch:
                 self._brought[account] = record
         self._send()
         for customer, before, after in self._customers:
-            label = customer_label(after)
-            self._record("customer", customer, label, before, after)
             if before is not None:
                 follow_customer(self._session, customer, before, after)
-        for account, old, new in self._saved:
-            self._record("customer-user", account, account.login, old, new)
+        self._record()
         self._invalidating.finish()
         self._stamp()
         self._give_groups()
@@ -373,7 +372,7 @@ class Batch:
         if checked.values != verdict.before:
             fill_customer_user(account, customer, checked)
             self._saved.append((account, verdict.before, checked.values))
-            if verdict.before is not None and checked.values.valid is not Validity.VALID:
+            if verdict.before is not None and _must_sign_in(verdict.before, checked.values):
                 self._invalidating.end_sessions(account)
         account.source, account.source_key = self._side.source, record.key
         account.source_seen_at, account.source_gone_at = now(), None
@@ -396,18 +395,31 @@ class Batch:
         return customer
 
     def _send(self) -> None:
+        """Send what was saved to the database; with ids of ours that is one statement a table."""
+        new: dict[type[Base], list[Any]] = {Customer: [], CustomerUser: [], CustomerUserAddress: []}
+        for row in self._session.new:
+            if type(row) in new:
+                new[type(row)].append(row)
+        needed = [(model, len(rows)) for model, rows in new.items()]
+        with self._session.no_autoflush:
+            for rows, ids in zip(new.values(), reserve_ids(self._session, needed), strict=True):
+                for row, row_id in zip(rows, ids, strict=True):
+                    row.id = row_id
         flush(self._session)
         self._known.settled()
 
-    def _record(
-        self,
-        kind: str,
-        row: Customer | CustomerUser,
-        name: str,
-        before: CustomerValues | CustomerUserValues | None,
-        after: CustomerValues | CustomerUserValues,
-    ) -> None:
-        record_saved(self._session, self._side.actor, kind, row.id, name, before, after)
+    def _record(self) -> None:
+        events = [
+            *(
+                saved_event("customer", customer.id, customer_label(after), before, after)
+                for customer, before, after in self._customers
+            ),
+            *(
+                saved_event("customer-user", account.id, account.login, old, new)
+                for account, old, new in self._saved
+            ),
+        ]
+        record_all(self._session, self._side.actor, [each for each in events if each is not None])
 
     def _stamp(self) -> None:
         """Write when records were seen, past the version: for an account that is no change."""
@@ -457,33 +469,29 @@ def wanted_values(
     ``is_back`` says that the record had vanished before. An address may be shared: what
     mail from it means is then ambiguous, and listed.
     """
-    values = CustomerUserValues(
-        login=record.login,
-        customer_number=record.customer_number,
-        email=record.email,
-        first_name=record.first_name or UNKNOWN_NAME,
-        last_name=record.last_name or UNKNOWN_NAME,
-    )
-    if before is not None:
-        values = replace(
-            before,
-            login=record.login,
-            customer_number=record.customer_number,
-            email=record.email,
-            first_name=values.first_name,
-            last_name=values.last_name,
-        )
     valid = Validity.VALID if record.valid else Validity.INVALID
     keeps_reason = before is not None and before.valid is valid and not is_back
-    return replace(
-        values,
-        more_addresses=record.more_addresses,
-        share_address=True,
-        valid=valid,
-        invalid_until=None,
-        invalid_reason=values.invalid_reason if keeps_reason else "",
+    wanted = {
+        "login": record.login,
+        "customer_number": record.customer_number,
+        "email": record.email,
+        "first_name": record.first_name or UNKNOWN_NAME,
+        "last_name": record.last_name or UNKNOWN_NAME,
+        "more_addresses": record.more_addresses,
+        "share_address": True,
+        "valid": valid,
+        "invalid_until": None,
+        "invalid_reason": before.invalid_reason if before is not None and keeps_reason else "",
         **{field: getattr(record, field) for field in _CONTACT},
-    )
+    }
+    if before is not None and exact(record.customer_number) != before.customer_number:
+        wanted["sees_customer_tickets"] = False  # it was given for those of another customer
+    return replace(before, **wanted) if before is not None else CustomerUserValues(**wanted)
+
+
+def _must_sign_in(before: CustomerUserValues, after: CustomerUserValues) -> bool:
+    """Whether sessions end: with another login it may be another person, who is to sign in."""
+    return after.valid is not Validity.VALID or after.login != before.login
 
 
 def _is_marked_gone(copy: CustomerUser | None) -> bool:

@@ -11,9 +11,9 @@ from core.accounts.customer_users import (
     customer_user_values,
     fill_customer_user,
 )
-from core.accounts.saving import flush, record_saved
+from core.accounts.saving import flush, saved_event
 from core.accounts.sessions import end_sessions_of
-from core.audit import Actor
+from core.audit import Actor, record_all
 from core.models import CustomerUser
 from core.words import Validity
 
@@ -47,15 +47,10 @@ class Invalidating:
     def finish(self) -> None:
         """Write everything down."""
         flush(self._session)
-        for account, before, after in self._changed:
-            record_saved(
-                self._session,
-                self._actor,
-                "customer-user",
-                account.id,
-                account.login,
-                before,
-                after,
-            )
+        events = [
+            saved_event("customer-user", account.id, account.login, before, after)
+            for account, before, after in self._changed
+        ]
+        record_all(self._session, self._actor, [each for each in events if each is not None])
         if self._ended:
             end_sessions_of(self._session, [account.id for account in self._ended])
