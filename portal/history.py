@@ -132,6 +132,7 @@ FIELDS: Mapping[str, str] = {
     "entry": N_("Entry in the directory"),
     "failed_attempts": N_("Failed attempts before"),
     "provider": N_("Signed in with"),
+    "evidence": N_("Demand on the sender"),
     "fallback_queue": N_("Queue to fall back to"),
     "first_name": N_("First name"),
     "follow_up": N_("Replies to a closed ticket"),
