@@ -3,18 +3,27 @@
 from collections.abc import Mapping
 
 from flask import render_template
+from werkzeug.wrappers import Response
+from wtforms import PasswordField, StringField
+from wtforms.validators import InputRequired
 
+from core.accounts.signing_in import SignInFailed
 from core.i18n import N_
 from core.i18n import gettext as _
+from core.i18n import lazy_gettext as _l
 from core.mail.addresses import address_key
+from core.sources.sign_in_trial import SignInTrial, Verdict, try_sign_in
 from core.sources.source import By
 from core.sources.trying import look_everywhere, try_out_records
 from portal.admin.sources import field_name, section_named, sections
 from portal.areas import Area, Audience
 from portal.customer_sources import customer_sources
 from portal.database import database
+from portal.forms import REQUIRED, Form
 from portal.installation import believed_keys
+from portal.limits import SIGN_IN, limiter
 from portal.parameters import text_of_request, word_of_request
+from portal.visitors import the_viewer
 
 area = Area("admin_source_trials", __name__, Audience.ADMIN, "/admin/source-trials")
 
@@ -23,6 +32,21 @@ WAYS: Mapping[By, str] = {
     By.ADDRESS: N_("Mail address"),
     By.NUMBER: N_("Kunden#"),
 }
+VERDICTS: Mapping[Verdict, str] = {
+    Verdict.SIGNS_IN: N_("%(login)s would be signed in."),
+    Verdict.NO_ACCOUNT: N_("Nobody here has this login, and no account alone this address."),
+    Verdict.INVALID: N_("The account %(login)s or its customer is not valid."),
+    Verdict.NOT_CONFIGURED: N_("The source of the account %(login)s is not configured."),
+    Verdict.REFUSED: N_("The password is not that of the account %(login)s."),
+    Verdict.AWAY: N_("The source of the account %(login)s does not answer."),
+}
+
+
+class TrialForm(Form):
+    """Whose sign-in is tried; the password is never shown again."""
+
+    login = StringField(_l("Login or mail address"), [InputRequired(REQUIRED)])
+    password = PasswordField(_l("Password"), [InputRequired(REQUIRED)])
 
 
 @area.get("")
@@ -50,3 +74,38 @@ def show() -> str:
         trial=trial,
         ways=[(way.value, _(name)) for way, name in WAYS.items()],
     )
+
+
+@area.get("/sign-in")
+def sign_in() -> Response:
+    """Show the form for a sign-in that is only tried."""
+    return _sign_in_page(TrialForm(formdata=None), None)
+
+
+@area.post("/sign-in")
+@limiter.limit(SIGN_IN)
+def sign_in_post() -> Response:
+    """Try a sign-in, and say what each source thinks of it; nobody is signed in."""
+    form = TrialForm()
+    trial, seconds = None, 0
+    if form.validate():
+        try:
+            trial = try_sign_in(
+                database(),
+                the_viewer().actor,
+                customer_sources(),
+                form.login.data,
+                form.password.data,
+            )
+        except SignInFailed as failure:
+            form.form_errors.append(str(failure))
+            seconds = failure.wait_seconds
+    response = _sign_in_page(form, trial)
+    if seconds:
+        response.status_code = 429
+        response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+def _sign_in_page(form: TrialForm, trial: SignInTrial | None) -> Response:
+    return form.answer("admin/source_sign_in.html", trial=trial, verdicts=VERDICTS)
