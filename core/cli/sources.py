@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from core.cli.console import Console, Failure, console_actor, pass_console
 from core.cli.output import json_option, print_json, print_table, printable, progress
+from core.cli.source_renames import match, renames
 from core.models import CustomerSource as SourceState
 from core.models import RecordConflict
 from core.sources.adopt import Adoption, adopt, plan_adoption
@@ -137,6 +138,10 @@ def adopt_(console: Console, name: str, dry_run: bool, as_json: bool) -> None:
         click.echo("Nothing was changed: this was a dry run.")
     elif is_configured:
         click.echo("Now remove this source from the configuration, and restart the services.")
+
+
+command.add_command(renames)
+command.add_command(match)
 
 
 def _chosen(sources: Sequence[CustomerSource], name: str | None) -> Sequence[CustomerSource]:
