@@ -85,7 +85,8 @@ def account(schalter: Installation, login: str) -> CustomerUser:
     """Return an account by its login."""
     with schalter.database.read() as session:
         found = session.scalars(select(CustomerUser).where(CustomerUser.login == login)).one()
-        assert found.customer.number
+        assert found.customer.number  # both are loaded now
+        assert found.addresses is not None
         return found
 
 
@@ -213,3 +214,85 @@ def test_what_is_wrong_in_the_section_is_told_before_anything_is_done(
         else:
             assert result.exit_code != 0
             assert told in one_line(result)
+
+
+# The worked example of the documentation, but for where the directory is.
+ACTIVE_DIRECTORY = """
+[[customer_sources]]
+name = "ad"
+kind = "ldap"
+servers = ["dc1.ad.firm.example", "dc2.ad.firm.example"]
+ca_file = "/etc/schalter/firm-ca.pem"
+bind_dn = "CN=svc-schalter,OU=Service,DC=ad,DC=firm,DC=example"
+password_file = "/etc/schalter/ad.password"
+base = "OU=Customers,DC=ad,DC=firm,DC=example"
+filter = "(&(objectClass=user)(!(userAccountControl:1.2.840.113556.1.4.803:=2)))"
+
+[customer_sources.attributes]
+key = "objectGUID"
+login = "sAMAccountName"
+customer_number = "extensionAttribute1"
+customer_name = "company"
+more_addresses = ["proxyAddresses"]
+phone = "telephoneNumber"
+
+[customer_sources.groups."CN=Support,OU=Groups,DC=ad,DC=firm,DC=example"]
+technik = "rw"
+"""
+
+
+def as_in_active_directory(uid: str, number: int, control: int) -> Entries:
+    """Return somebody with the attributes that Active Directory gives; 2 in control: disabled."""
+    return {
+        person_dn(uid): {
+            **person(uid, f"{uid}@firm.example", PASSWORD, first=uid, last="Muster"),
+            "sAMAccountName": uid.upper(),
+            "objectGUID": bytes([number]) * 16,
+            "proxyAddresses": [f"smtp:{uid}2@firm.example", f"SMTP:{uid}@firm.example", "X400:c=x"],
+            "userAccountControl": str(control),
+            "customerNumber": f"K-{number}",
+            "o": "Firm GmbH",
+        }
+    }
+
+
+def test_the_example_for_active_directory(schalter: Installation, directory: Slapd) -> None:
+    directory.delete(SARA, TIMO)
+    for number, (uid, control) in enumerate([("enno", 512), ("elsa", 66_048), ("erik", 514)], 1):
+        directory.add(as_in_active_directory(uid, number, control))
+    directory.add({group_dn("Support"): group(person_dn("enno"))})
+    text = ACTIVE_DIRECTORY
+    for old, new in [
+        ('"dc1.ad.firm.example", "dc2.ad.firm.example"', f'"{directory.server}"'),
+        ("/etc/schalter/firm-ca.pem", directory.ca_file),
+        ("CN=svc-schalter,OU=Service,DC=ad,DC=firm,DC=example", directory.bind_dn),
+        ("/etc/schalter/ad.password", directory.password_file),
+        ("OU=Customers,DC=ad,DC=firm,DC=example", PEOPLE),
+        ("DC=ad,", ""),
+        ("objectClass=user", "objectClass=person"),
+        ("extensionAttribute1", "customerNumber"),
+        ('"company"', '"o"'),
+    ]:
+        assert old in text
+        text = text.replace(old, new)
+    file = schalter.file("ad.toml", text)
+    result = schalter.run("--config", file, "sources", "sync")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(
+        "ad: 2 new, 0 changed, 0 unchanged, 0 refused"
+    )  # erik: disabled
+    enno = account(schalter, "ENNO")
+    assert (enno.source_key, enno.customer.number) == (
+        "01010101-0101-0101-0101-010101010101",
+        "K-1",
+    )
+    assert enno.email == "enno@firm.example"
+    assert [each.address for each in enno.addresses if each.address != enno.email] == [
+        "enno2@firm.example"
+    ]
+    assert (groups(schalter, "ENNO"), groups(schalter, "ELSA")) == ({"technik": "rw"}, {})
+
+    directory.modify(person_dn("elsa"), {"userAccountControl": "66050"})
+    result = schalter.run("--config", file, "sources", "sync")
+    assert result.stdout.strip().endswith("1 vanished, 0 conflicts")
+    assert account(schalter, "ELSA").valid is Validity.INVALID

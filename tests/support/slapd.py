@@ -337,8 +337,10 @@ _OWN = "\n".join(
         (
             "attributetype ( 1.3.6.1.4.1.99999.1.20 NAME 'objectGUID' "
             "EQUALITY octetStringMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 SINGLE-VALUE )",
+            "attributetype ( 1.3.6.1.4.1.99999.1.21 NAME 'userAccountControl' "
+            "EQUALITY integerMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE )",
             "objectclass ( 1.3.6.1.4.1.99999.2.1 NAME 'firmPerson' AUXILIARY "
-            f"MAY ( {' $ '.join(_TEXTS)} $ objectGUID ) )",
+            f"MAY ( {' $ '.join(_TEXTS)} $ objectGUID $ userAccountControl ) )",
             "",
         ),
     )
