@@ -3,7 +3,7 @@
 import shutil
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -13,15 +13,17 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from core.config import Config, RelaySection
+from core.accounts.staff import signs_in_here
+from core.accounts.staff_directory import DirectoryAway, staff_directory_of
+from core.config import Config, RelaySection, StaffDirectorySection
 from core.content_checks import ping_clamd, ping_rspamd
 from core.db import Database
 from core.errors import ConfigError, SchalterError
 from core.models import CustomerSource as SourceState
-from core.models import now
+from core.models import Group, Staff, now
 from core.openid.faults import ProviderFault
 from core.openid.provider import Provider
 from core.outgoing.lists import outbox_state
@@ -31,11 +33,13 @@ from core.secret_key import load_secret_key
 from core.sources.configured import open_sources
 from core.sources.passes import count_conflicts
 from core.sources.source import CustomerSource, SourceAway
+from core.words import Role
 
 SECONDS = 4.0  # that anything outside this machine gets
 LEAST_FREE = 200 * 1024 * 1024  # bytes; below this, or 1.5 times the largest mail, the gateway
 SIZES_FREE = 1.5  # answers 452
 LONGEST_WAIT = timedelta(hours=1)  # of outgoing mail, after which somebody should look
+STAFF_DIRECTORY_CHECK = "staff directory"
 
 T = TypeVar("T")
 
@@ -68,6 +72,7 @@ def check_all(config: Config, database: Database) -> Iterator[Check]:
         if migrations.state is not State.FAILED:
             yield check_outbox(database)
             yield from check_sources(config, database)
+            yield from check_staff_directory(config, database)
     yield check_disk(config, database)
     yield check_relay(config)
     yield check_dns(config)
@@ -158,6 +163,50 @@ def _check_source(database: Database, source: CustomerSource) -> Check:
         told = f"{text}; conflicts: {conflicts}, see schalter sources conflicts"
         return Check(name, State.WARNING, told)
     return Check(name, State.OK, text)
+
+
+def check_staff_directory(config: Config, database: Database) -> Iterator[Check]:
+    """Does the directory of staff answer, and are the groups there, and here, that are named?"""
+    if config.staff_directory is None:
+        return
+    try:
+        directory = staff_directory_of(config)
+    except ConfigError as error:
+        yield Check(STAFF_DIRECTORY_CHECK, State.FAILED, str(error))
+        return
+    assert directory is not None  # as it is configured
+    try:
+        people = directory.count()
+    except DirectoryAway as error:
+        yield Check(STAFF_DIRECTORY_CHECK, State.FAILED, error.reason)
+        return
+    finally:
+        directory.close()
+    yield _about_staff(config.staff_directory, database, people)
+
+
+def _about_staff(
+    section: StaffDirectorySection, database: Database, people: Mapping[str, int | None]
+) -> Check:
+    name = STAFF_DIRECTORY_CHECK
+    for key, groups in (("roles", section.roles), ("groups", section.groups)):
+        gone = [dn for dn in groups if people[dn] is None]
+        if gone:
+            return Check(name, State.FAILED, f"the group {gone[0]} of {key} is not there")
+    with database.read() as session:
+        known = set(session.scalars(select(Group.name)))
+        has_admin = session.scalars(
+            select(Staff.id).where(Staff.role == Role.ADMIN, signs_in_here()).limit(1)
+        ).one_or_none()
+    unknown = sorted(section.given_groups - known)
+    if unknown:
+        return Check(name, State.FAILED, f"there is no group {unknown[0]} in Schalter")
+    if has_admin is None:
+        return Check(name, State.FAILED, "no admin has a password here: run schalter init")
+    told = f"{', '.join(section.servers)} answers"
+    told += "".join(f"; {dn}: {people[dn]}" for dn in section.roles)
+    nobody = any(people[dn] == 0 for dn in section.roles)
+    return Check(name, State.WARNING if nobody else State.OK, told)
 
 
 def check_disk(config: Config, database: Database) -> Check:

@@ -2,8 +2,8 @@
 
 Each task is one small transaction, so that a writer never waits long for it. Several workers may
 run on PostgreSQL: each task takes only rows that nobody else has, or deletes what is due anyway.
-While the database is away the worker keeps trying. The courier has a thread of its own: a relay
-that stalls stops nothing else.
+While the database is away the worker keeps trying. The courier has a thread of its own, and so
+has the review of staff from a directory: a relay or a directory that stalls stops nothing else.
 """
 
 import logging
@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Thread
+from threading import Event, Thread
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from core.accounts import own_addresses, password_links, sessions, throttle
 from core.accounts.customer_users import return_to_valid
+from core.accounts.directory_staff import review
+from core.accounts.staff_directory import DirectoryAway, StaffDirectory, staff_directory_of
 from core.config import load_config
 from core.db import Database
 from core.errors import SchalterError
@@ -33,6 +35,7 @@ from core.settings import load_settings
 from core.signals import StopSignals
 
 RETRY_SECONDS = 10.0  # after a task failed
+REVIEW_SECONDS = 300.0  # after which who has left the directory of staff has no access any more
 GRACE_SECONDS = 3.0  # that the mail at hand gets when the worker is to stop
 CUT_SECONDS = 2.0  # for the courier to note that it was cut off
 
@@ -183,6 +186,58 @@ def _send_until_stopped(courier: Courier) -> None:
             return
 
 
+@contextmanager
+def reviewing(database: Database, directory: StaffDirectory | None) -> Iterator[None]:
+    """Let staff from the directory be reviewed in a thread of its own while the block lasts."""
+    stopped = Event()
+    thread = Thread(
+        target=_review_until_stopped,
+        args=(database, directory, stopped),
+        name="staff-directory",
+        daemon=True,
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join(GRACE_SECONDS)
+        if directory is not None:
+            directory.close()
+
+
+def _review_until_stopped(
+    database: Database, directory: StaffDirectory | None, stopped: Event
+) -> None:
+    """Review staff, again and again. A directory or database that is away is told of once."""
+    failure = ""
+    while True:
+        reason = _review(database, directory)
+        if reason and not failure:
+            log.warning("staff from the directory are not reviewed: %s", reason)
+        elif failure and not reason:
+            log.info("staff from the directory are reviewed again")
+        failure = reason
+        if stopped.wait(RETRY_SECONDS if reason else REVIEW_SECONDS):
+            return
+
+
+def _review(database: Database, directory: StaffDirectory | None) -> str:
+    """Review staff once; return why that was not possible, "" where it was."""
+    try:
+        left = review(database, directory)
+    except DirectoryAway as error:
+        return error.reason
+    except DBAPIError as error:
+        return f"the database fails: {type(error.orig).__name__}"
+    except Exception:  # a defect must not end all reviews
+        log.exception("the review of staff from the directory failed")
+        return "failed"
+    if left:
+        log.info("no longer staff, as the directory says: %s", ", ".join(left))
+    return ""
+
+
 def main() -> int:
     """Work until told to stop; return the exit status: 0 stopped, 1 could not start."""
     set_up_logging("worker")
@@ -190,6 +245,7 @@ def main() -> int:
         try:
             config = load_config()
             installation = installation_of(config)
+            directory = staff_directory_of(config)
             database = Database(config.database.url, managed_groups=config.managed_groups)
             check_revision(database)
         except SchalterError as error:
@@ -199,7 +255,8 @@ def main() -> int:
         if not config.relay.host:
             log.info("relay.host is not set: outgoing mail waits")
         worker = Worker(database)
-        with sending(Courier(database, installation, config.relay)):
+        courier = Courier(database, installation, config.relay)
+        with sending(courier), reviewing(database, directory):
             while not signals.wait(worker.run_due()):
                 pass
         database.dispose()

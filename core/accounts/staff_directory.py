@@ -20,7 +20,7 @@ from core.words import Permission, Role
 
 __all__ = ["Checked", "DirectoryAway", "DirectoryMember", "StaffDirectory", "staff_directory_of"]
 
-NAME = "staff directory"  # in the log, and for ``schalter check``
+NAME = "staff directory"  # in the log
 AT_ONCE = 3  # sign-ins that wait for it; a portal has eight threads, and others sign in as well
 PATIENCE_SECONDS = 1.0  # how long a further one waits for its turn
 KEYS_AT_ONCE = 50  # in one filter
@@ -97,11 +97,11 @@ class StaffDirectory:
         return found
 
     def count(self) -> Mapping[str, int | None]:
-        """Return how many people each group of ``roles`` gives its role, by its DN as configured.
+        """Return how many people are in each group that gives something, by its DN as configured.
 
         None for a group that is not there; 1,000 at most are counted.
         """
-        return {dn: self._count(dn) for dn in self._section.roles}
+        return {dn: self._count(dn) for dn in {**self._section.roles, **self._section.groups}}
 
     def close(self) -> None:
         """Give up the connections that are kept open."""

@@ -693,7 +693,7 @@ def test_people_are_counted_by_the_group_of_their_role(slapd: Slapd) -> None:
     gone = group_dn("gone")
     roles = {AGENTS: Role.AGENT, ADMINS: Role.ADMIN, gone: Role.AGENT}
     for member_of, counted in (("memberOf", 2), ("", 3)):  # the group's reader is no person
-        section = section_of(slapd, roles=roles, member_of=member_of)
+        section = section_of(slapd, roles=roles, groups={}, member_of=member_of)
         directory = StaffDirectory(section, READER_PASSWORD)
         assert directory.count() == {AGENTS: counted, ADMINS: counted - 1, gone: None}
         directory.close()
