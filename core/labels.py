@@ -283,6 +283,7 @@ REASONS: Mapping[str, str] = {
     "malware": N_("Malware"),
     "spam": N_("Probably spam"),
     "content-not-checked": N_("Not checked for malware and spam"),
+    "source-away": N_("Customer source did not answer"),
     "unreadable": N_("Could not be handled"),
 }
 
@@ -307,6 +308,7 @@ RULES: Mapping[str, str] = {
     "malware_found": N_("Malware"),
     "spam_found": N_("Probably spam"),
     "content_not_checked": N_("Not checked for malware and spam"),
+    "source_away": N_("Customer source did not answer"),
     "doubtful_sender": N_("Sender could not be checked"),
     "evidence_demanded": N_("Queue demands a verified sender"),
     "delivery_report": N_("Delivery report"),

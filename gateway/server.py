@@ -10,6 +10,7 @@ from core.db import Database
 from core.errors import ConfigError
 from core.intake.writer import IntakeWriter
 from core.secret_key import Keys
+from core.sources.live import make_live_sources
 from gateway.connections import Client, Connections
 from gateway.disk import DiskGuard, FreeBytes, free_bytes
 from gateway.intake import Intake
@@ -28,7 +29,8 @@ class Gateway:
     """The listeners of one process with all they need. Belongs to one event loop.
 
     ``free_space`` tells how many bytes are free in a folder. Raises ``ConfigError`` without the
-    key file: an answer to our mail could not be told from a forged one.
+    key file: an answer to our mail could not be told from a forged one. Also for the password
+    file of a customer source that cannot be read.
     """
 
     def __init__(
@@ -40,7 +42,8 @@ class Gateway:
     ) -> None:
         self._smtp = config.smtp
         self._limits = limits or Limits()
-        self._writer = IntakeWriter(database, Keys(config.secret_key_file))
+        self._sources = make_live_sources(config)
+        self._writer = IntakeWriter(database, Keys(config.secret_key_file), self._sources)
         folder = database.file.absolute().parent if database.file else None
         self._service = Service(
             hostname=config.smtp.hostname,
@@ -86,6 +89,7 @@ class Gateway:
             session.cut(SHUTTING_DOWN)
         await asyncio.to_thread(self._service.intake.stop)
         await asyncio.to_thread(self._writer.stop)
+        await asyncio.to_thread(self._sources.close)
         self._remove_socket_file()
 
     def _session_maker(self, kind: type[Session]) -> MakeSession:

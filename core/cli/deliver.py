@@ -25,12 +25,12 @@ from core.content_checks import check_content
 from core.db import Database
 from core.intake import replies
 from core.intake.incoming import Envelope, Incoming, Receipt, RecipientReceipt, Reply
-from core.intake.pipeline import take_in_prepared
 from core.intake.prepare import Prepared, prepare
-from core.intake.writer import MAX_BATCH_BYTES, MAX_BATCH_MAILS
+from core.intake.writer import MAX_BATCH_BYTES, MAX_BATCH_MAILS, take_in_looked_up
 from core.mail.addresses import is_valid_envelope_address
 from core.models import now, ticket_number
 from core.secret_key import Keys
+from core.sources.live import LiveSources, open_live_sources
 from core.words import DecisionKind, Protocol
 
 # sysexits.h, which mail servers understand
@@ -152,11 +152,15 @@ def command(
     done: list[Delivered] = []
     failure: Failure | None = None
     try:
-        with console.database() as database, _progress(sources) as advance:
+        with (
+            console.database() as database,
+            open_live_sources(console.config) as live,
+            _progress(sources) as advance,
+        ):
             keys = Keys(console.config.secret_key_file)
             limit = console.config.smtp.max_message_bytes
             messages = _messages(sources, limit, mbox=mbox)
-            for delivered in _deliver(database, keys, envelope, messages, console.config):
+            for delivered in _deliver(database, live, keys, envelope, messages, console.config):
                 done.append(delivered)
                 advance(delivered.size)
     except Exception as error:  # noqa: BLE001 - whatever it is: the mail must be kept and come again
@@ -190,6 +194,7 @@ def _messages(sources: Sequence[str], limit: int, *, mbox: bool) -> Iterator[Fou
 
 def _deliver(
     database: Database,
+    live: LiveSources,
     keys: Keys,
     envelope: Envelope,
     messages: Iterator[FoundMessage],
@@ -216,22 +221,30 @@ def _deliver(
         batch.append((found, prepare(incoming, believed)))
         size += len(found.raw)
         if len(batch) >= MAX_BATCH_MAILS or size >= MAX_BATCH_BYTES:
-            yield from _take_in(database, batch)
+            yield from _take_in(database, live, batch)
             batch, size = [], 0
-    yield from _take_in(database, batch)
+    yield from _take_in(database, live, batch)
 
 
 def _take_in(
-    database: Database, batch: Sequence[tuple[FoundMessage, Prepared]]
+    database: Database, live: LiveSources, batch: Sequence[tuple[FoundMessage, Prepared]]
 ) -> Sequence[Delivered]:
     if not batch:
         return ()
-    with database.write() as session:
-        receipts = take_in_prepared(session, [prepared for _found, prepared in batch])
+    receipts = take_in_looked_up(database, live, [prepared for _found, prepared in batch])
     return [
-        _delivered(found, prepared, receipt)
+        _delivered(found, prepared, receipt if isinstance(receipt, Receipt) else _put_off(prepared))
         for (found, prepared), receipt in zip(batch, receipts, strict=True)
     ]
+
+
+def _put_off(prepared: Prepared) -> Receipt:
+    """Return that a message was not taken in: who it is from cannot be looked up now."""
+    parts = tuple(
+        RecipientReceipt(recipient, DecisionKind.DEFER, "source-away", replies.TRY_AGAIN)
+        for recipient in prepared.incoming.envelope.recipients
+    )
+    return Receipt("", parts)
 
 
 def _delivered(found: FoundMessage, prepared: Prepared | None, receipt: Receipt) -> Delivered:

@@ -137,6 +137,7 @@ class Facts:
     portal: PortalFacts | None = None
     release: ReleaseFacts | None = None
     content: Content | None = None  # for routing rules: None without any, and for no mail
+    source_away: tuple[str, ...] = ()  # customer sources that could not say whose mail it is
 
     @property
     def policy(self) -> SenderPolicy:

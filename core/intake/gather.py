@@ -182,21 +182,27 @@ def _chosen_account(session: Session, customer_user_id: int) -> AccountFacts:
     return account
 
 
+def claims_of(
+    organisation: Organisation, prepared: Prepared, route: Route | None
+) -> tuple[Claim, ...]:
+    """Return the Kunden# that a mail names to a recipient; what is written in the portal: none."""
+    if prepared.incoming.portal is not None:
+        return ()
+    tag = route.tag if route else None
+    return find_claims(
+        prepared.message,
+        None if tag and looks_like_token(tag) else tag,
+        organisation.settings.number_headers,
+        organisation.settings.number_labels,
+    )
+
+
 def _seek(organisation: Organisation, prepared: Prepared) -> list[_Sought]:
-    settings = organisation.settings
     sender = _sender(organisation, prepared)
     sought = []
     for recipient in prepared.incoming.envelope.recipients:
         route = organisation.route(recipient)
-        claims: tuple[Claim, ...] = ()
-        if prepared.incoming.portal is None:
-            tag = route.tag if route else None
-            claims = find_claims(
-                prepared.message,
-                None if tag and looks_like_token(tag) else tag,
-                settings.number_headers,
-                settings.number_labels,
-            )
+        claims = claims_of(organisation, prepared, route)
         sought.append(_Sought(prepared, recipient, route, sender, claims))
     return sought
 
@@ -281,6 +287,7 @@ def _facts(
         recent=found.recent.get(account_id, {}) if is_mail else {},
         portal=portal[1] if portal else None,
         content=_content(item, match) if found.organisation.routing and is_mail else None,
+        source_away=prepared.away,
     )
 
 

@@ -22,6 +22,7 @@ class Prepared:
     ``from_key`` is the key of its one From mailbox or "", ``thread`` what it says about the ticket
     that it belongs to, ``report`` what it reports about a mail of ours. ``findings`` are what was
     found about the sender, by the edge or by a relay of ours, ``verdict`` what that proves.
+    ``away`` names the customer sources that may know the sender and did not answer.
     """
 
     incoming: Incoming
@@ -33,6 +34,7 @@ class Prepared:
     report: Report | None = None
     findings: Findings | None = None
     verdict: Verdict | None = None
+    away: tuple[str, ...] = ()
 
 
 def prepare(

@@ -277,6 +277,24 @@ def postmaster(facts: Facts) -> Answer | None:
     )
 
 
+def source_away(facts: Facts) -> Answer | None:
+    """No account has the address, and a source that may have one did not answer.
+
+    Which of the rows M1 to M8 it is cannot be told then. Before routing rules, which may ask who
+    the sender is. Who is known, if only from the last good copy of a record, is decided as always.
+    """
+    if not facts.source_away or facts.match.candidates:
+        return None
+    return Answer(
+        Hold("source-away", _queue_id(facts)),
+        N_(
+            "Nobody here has the address of the sender; the customer source that may know it "
+            "did not answer: %(sources)s."
+        ),
+        (("sources", ", ".join(facts.source_away)),),
+    )
+
+
 def doubtful_sender(facts: Facts) -> Answer | None:
     """Name servers did not answer: a doubt is held, whatever the sender would be refused for."""
     if not facts.sender.doubt or facts.verified:
@@ -452,6 +470,7 @@ RULES: tuple[Rule, ...] = (
     unclear_sender,
     delivery_report,
     postmaster,
+    source_away,
     routing_rule,
     automatic_follow_up,
     doubtful_sender,

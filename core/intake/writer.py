@@ -6,16 +6,19 @@ storage.
 """
 
 import logging
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from threading import Thread
 
 from core.db import Database
 from core.intake.incoming import Incoming, Receipt
+from core.intake.look_up import look_up
 from core.intake.pipeline import take_in_prepared
-from core.intake.prepare import prepare
+from core.intake.prepare import Prepared, prepare
 from core.models import now
 from core.secret_key import Keys
+from core.sources.live import LiveSources
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +29,14 @@ MAX_BATCH_BYTES = 16 * 1024 * 1024  # bounds the memory and the length of a tran
 class IntakeWriter:
     """The one writer of a process. Make it, ``start()`` it, ``submit()`` from any thread.
 
-    ``keys`` are those of the installation: they tell which mails answer ours.
+    ``keys`` are those of the installation: they tell which mails answer ours. ``sources`` are
+    asked who mails are from.
     """
 
-    def __init__(self, database: Database, keys: Keys) -> None:
+    def __init__(self, database: Database, keys: Keys, sources: LiveSources) -> None:
         self._database = database
         self._keys = keys
+        self._sources = sources
         self._waiting: SimpleQueue[tuple[Incoming, Future[Receipt]] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="intake-writer", daemon=True)
 
@@ -47,7 +52,8 @@ class IntakeWriter:
     def submit(self, incoming: Incoming) -> Future[Receipt]:
         """Hand a message over; the future is done when it is committed.
 
-        It fails with the database's error when nothing was stored: a reason for a 4xx.
+        It fails with the database's error, or ``SourceAway``, when nothing was stored: a reason
+        for a 4xx.
         """
         future: Future[Receipt] = Future()
         self._waiting.put((incoming, future))
@@ -81,12 +87,29 @@ class IntakeWriter:
         try:
             keys = self._keys.ring.believed(now().date())
             prepared = [prepare(incoming, keys) for incoming, _future in batch]
-            with self._database.write() as session:
-                receipts = take_in_prepared(session, prepared)
+            receipts = take_in_looked_up(self._database, self._sources, prepared)
         except Exception as error:  # noqa: BLE001 - every future gets an answer: the edge says 451
             log.error("intake failed for %d mails: %s", len(batch), type(error).__name__)
-            for _incoming, future in batch:
-                future.set_exception(error)
-            return
+            receipts = [error] * len(batch)
         for (_incoming, future), receipt in zip(batch, receipts, strict=True):
-            future.set_result(receipt)
+            if isinstance(receipt, Receipt):
+                future.set_result(receipt)
+            else:
+                future.set_exception(receipt)
+
+
+def take_in_looked_up(
+    database: Database, sources: LiveSources, batch: Sequence[Prepared]
+) -> list[Receipt | Exception]:
+    """Ask the sources about messages and take them in, in one transaction.
+
+    Returns a receipt for each, or the ``SourceAway`` for which it was not taken in. Raises what
+    the database raises; then none was.
+    """
+    looked_up = look_up(database, sources, batch)
+    ready = [each for each in looked_up if isinstance(each, Prepared)]
+    receipts: Iterator[Receipt] = iter(())
+    if ready:
+        with database.write() as session:
+            receipts = iter(take_in_prepared(session, ready))
+    return [next(receipts) if isinstance(each, Prepared) else each for each in looked_up]

@@ -70,6 +70,17 @@ def domain_key(domain: str) -> str | None:
         return None
 
 
+def with_unicode_domain(key: str) -> str:
+    """Return an address key with its domain as people write it, where that differs."""
+    local, at, domain = key.rpartition("@")
+    if "xn--" not in domain:
+        return key
+    try:
+        return f"{local}{at}{idna.decode(domain)}"
+    except UnicodeError:  # IDNAError is one
+        return key
+
+
 def split_subaddress(address: str) -> tuple[str, str | None]:
     """Split ``support+K-1000@x`` into ``support@x`` and ``K-1000`` (RFC 5233)."""
     local, _at, domain = address.rpartition("@")

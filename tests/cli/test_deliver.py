@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from sqlalchemy import func, select
 
 from core.cli.mailfiles import FoundMessage, read_mbox
@@ -10,6 +11,8 @@ from core.models import Delivery, Mail, RawMail, Ticket
 from core.words import HeldState
 from tests.cli.conftest import Installation, one_line
 from tests.intake.firm import a_firm
+from tests.sources.crm import ANNA as CRM_ANNA
+from tests.sources.crm import Crm
 
 ANNA = ("deliver", "--mail-from", "anna@muster.example", "--rcpt")
 MAIL = (
@@ -252,3 +255,51 @@ def test_standard_input_is_never_split(small_installation: Installation) -> None
     result = small_installation.run(*ANNA, "vertrieb@example.org", "--mbox", stdin=raw)
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == 2
+
+
+class TestCustomerSources:
+    """Mail from somebody whom only a customer source knows."""
+
+    @pytest.fixture
+    def _configured(self, installation: Installation, crm: Crm) -> None:
+        a_firm(installation.database, sender_policy="open")
+        crm.hold(CRM_ANNA | {"login": "nina", "mail": "nina@muster.example"})
+        installation.file(
+            "schalter.toml",
+            f"""
+            [[customer_sources]]
+            name = "crm"
+            kind = "sql"
+            when_away = "defer"
+            url = "{crm.url}"
+            table = "Kunden Benutzer"
+            columns = {{ key = "id", login = "login", customer_number = "Kunden#", email = "mail" }}
+            """,
+        )
+
+    def deliver(self, installation: Installation) -> Result:
+        """Deliver one of Nina's mails."""
+        return installation.run(
+            "deliver", "--mail-from", "nina@muster.example", "--rcpt", "vertrieb@example.org",
+            stdin=MAIL.replace(b"anna@", b"nina@"),
+            SCHALTER_CONFIG=str(installation.folder / "schalter.toml"),
+        )  # fmt: skip
+
+    @pytest.mark.usefixtures("_configured")
+    def test_is_filed(self, installation: Installation) -> None:
+        result = self.deliver(installation)
+        assert result.exit_code == 0, result.output
+        assert "open-ticket 100001 (allowed)" in result.stdout
+
+    @pytest.mark.usefixtures("_configured")
+    def test_comes_again_while_the_source_is_away(
+        self, installation: Installation, tmp_path: Path
+    ) -> None:
+        (tmp_path / "crm.db").rename(tmp_path / "gone.db")
+        result = self.deliver(installation)
+        assert result.exit_code == 75, result.output
+        assert "451 4.3.0" in result.stdout
+        assert "defer (source-away)" in result.stdout
+        assert count(installation, Mail) == 0
+        (tmp_path / "gone.db").rename(tmp_path / "crm.db")
+        assert self.deliver(installation).exit_code == 0

@@ -1,7 +1,7 @@
 """A gateway in a thread of the test, with limits of its own, and what it has stored."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import uvloop
 from sqlalchemy import func, select
 
-from core.config import Config, ContentChecksSection, SmtpSection
+from core.config import AnySourceSection, Config, ContentChecksSection, SmtpSection
 from core.db import Database
 from core.models import Delivery, RawMail, Ticket
 from core.secret_key import ensure_secret_key
@@ -117,6 +117,7 @@ def running_gateway(
     limits: Limits | None = None,
     free_space: Callable[[Path], int] | None = None,
     content_checks: ContentChecksSection | None = None,
+    customer_sources: Sequence[AnySourceSection] = (),
     **smtp: Any,
 ) -> Iterator[Running]:
     """Run a gateway while the block lasts, and stop it as SIGTERM does.
@@ -136,6 +137,7 @@ def running_gateway(
     config = Config(
         smtp=SmtpSection(**section),
         content_checks=content_checks or ContentChecksSection(),
+        customer_sources=list(customer_sources),
         secret_key_file=key,
     )
     space = {} if free_space is None else {"free_space": free_space}

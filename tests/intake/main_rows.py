@@ -62,6 +62,11 @@ def failed(facts: Facts, policy: DmarcPolicy | None = None, *, own: bool = False
     return replace(facts, sender=replace(facts.sender, policy=policy, own_address=own))
 
 
+def away(facts: Facts) -> Facts:
+    """Return the facts of a mail whose sender a customer source that is away may know."""
+    return replace(facts, source_away=("crm",))
+
+
 def in_portal(queue: QueueFacts) -> Facts:
     """Return the facts of a new ticket that Anna writes in the portal (V3)."""
     facts = replace(with_evidence(FACTS, Evidence.PORTAL), queue=None, known_recipient=False)
@@ -80,6 +85,13 @@ STRANGER = matched(FACTS, MatchKind.UNKNOWN)  # M6
 AMBIGUOUS = matched(FACTS, MatchKind.AMBIGUOUS, candidates=(ANNA, BEN))  # M7
 SETTLED = matched(FACTS, MatchKind.ADDRESS_AND_NUMBER, account=ANNA, candidates=(ANNA, BEN))  # M7
 INVALID = matched(FACTS, MatchKind.INVALID_ACCOUNT, account=replace(ANNA, valid=False))  # M8
+KNOWN_INVALID = matched(  # M8, as it is found by address
+    FACTS, MatchKind.INVALID_ACCOUNT, candidates=(replace(ANNA, valid=False),)
+)
+INVALID_CUSTOMER = matched(  # M8, by number
+    FACTS, MatchKind.INVALID_ACCOUNT, customer=replace(MUSTER, valid=False), numbers=("K-1000",)
+)
+TWO_NUMBERS = matched(FACTS, MatchKind.CONFLICT, numbers=("K-1000", "K-2000"))  # M5
 
 REFUSES_STRANGERS = with_queue(STRANGER, strangers=StrangersRule.REJECT)
 TAKES_STRANGERS = with_queue(STRANGER, strangers=StrangersRule.ACCEPT)
@@ -144,6 +156,7 @@ NUMBER = held("number-from-unknown-address")
 CONTRADICTION = held("number-conflict")
 SEVERAL = held("ambiguous-address")
 NOBODY = held("stranger")
+NOT_LOOKED_UP = held("source-away")
 ENDED = held("account-invalid")
 SPOOFED = held("spoofed")
 UNCLEAR = held("sender-unclear")
@@ -207,6 +220,34 @@ LINES: list[Line] = [
     ("V1 M1, doubt", doubtful(KNOWN), ANSWERED, NOT_VERIFIED, NOT_VERIFIED),
     ("V1 M6, doubt", doubtful(STRANGER), NOBODY, NOT_VERIFIED, NOT_VERIFIED),
     ("V1 M8, doubt", doubtful(INVALID), ENDED, NOT_VERIFIED, NOT_VERIFIED),
+    # a customer source is away: known here, if only from a copy
+    ("V2 M1, source away", away(KNOWN), ANSWERED, ANSWERED, ANSWERED),
+    ("V2 M2, source away", away(replace(WITH_NUMBER, match=SETTLED.match)),
+     ANSWERED, ANSWERED, ANSWERED),
+    ("V1 M1, source away", away(neutral(KNOWN)), ANSWERED, FLAGGED, FLAGGED),
+    ("V2 M5, source away", away(CONFLICT), CONTRADICTION, CONTRADICTION, CONTRADICTION),
+    ("V2 M7, source away", away(AMBIGUOUS), SEVERAL, SEVERAL, SEVERAL),
+    ("V2 M8, source away", away(KNOWN_INVALID), ENDED, ENDED, NO_ACCOUNT),
+    # ... and perhaps known only there
+    ("V2 M3, source away", away(NEW_ADDRESS), NOT_LOOKED_UP, NOT_LOOKED_UP, NOT_LOOKED_UP),
+    ("V2 M4, source away", away(NUMBER_ONLY), NOT_LOOKED_UP, NOT_LOOKED_UP, NOT_LOOKED_UP),
+    ("V2 M5 by numbers alone, source away", away(TWO_NUMBERS),
+     NOT_LOOKED_UP, NOT_LOOKED_UP, NOT_LOOKED_UP),
+    ("V2 M6, source away", away(STRANGER), NOT_LOOKED_UP, NOT_LOOKED_UP, NOT_LOOKED_UP),
+    ("V2 M6, queue refuses, source away", away(REFUSES_STRANGERS),
+     NOT_LOOKED_UP, NOT_LOOKED_UP, NOT_LOOKED_UP),
+    ("V2 M6, queue takes them, source away", away(TAKES_STRANGERS),
+     NOT_LOOKED_UP, NOT_LOOKED_UP, NOT_LOOKED_UP),
+    ("V2 M8 by number alone, source away", away(INVALID_CUSTOMER),
+     NOT_LOOKED_UP, NOT_LOOKED_UP, NOT_LOOKED_UP),
+    ("V1 M6, source away", away(neutral(STRANGER)), NOT_LOOKED_UP, NOT_LOOKED_UP, NOT_LOOKED_UP),
+    ("V1 M6, doubt, source away", away(doubtful(STRANGER)),
+     NOT_LOOKED_UP, NOT_LOOKED_UP, NOT_LOOKED_UP),
+    ("V0, p=reject, source away", away(failed(STRANGER, DmarcPolicy.REJECT)),
+     DISOWNED, DISOWNED, DISOWNED),
+    ("unknown recipient, source away",
+     away(replace(STRANGER, known_recipient=False, queue=None)),
+     NO_ADDRESS, NO_ADDRESS, NO_ADDRESS),
     # disproven
     ("V0, p=reject", failed(KNOWN, DmarcPolicy.REJECT), DISOWNED, DISOWNED, DISOWNED),
     ("V0, p=quarantine", failed(KNOWN, DmarcPolicy.QUARANTINE), SPOOFED, SPOOFED, NO_SPOOF),

@@ -47,6 +47,7 @@ from tests.intake.main_rows import (
     NUMBER_ONLY,
     SETTLED,
     STRANGER,
+    away,
     doubtful,
     failed,
 )
@@ -191,6 +192,19 @@ TABLE: list[tuple[str, Facts, Outcome]] = [
      OpenTicket("released", SALES.id)),
     ("delivery report", replace(FACTS, delivery_report=True), held("delivery-report")),
     ("postmaster", POSTMASTER, Hold("postmaster", None)),
+    ("source away, a rule ignores", away(routing_rows.ended(STRANGER)), held("source-away")),
+    ("source away, answers a ticket", away(follow_up_rows.answering(STRANGER, Relation.FOREIGN)),
+     held("source-away")),
+    ("source away, a machine answers a ticket",
+     away(follow_up_rows.answering(replace(STRANGER, automatic=True), Relation.FOREIGN)),
+     held("source-away")),
+    ("source away, malware", away(checked(STRANGER, malware="Eicar")), held("malware")),
+    ("source away, blocked", away(replace(STRANGER, blocked=BLOCKED.blocked)), refused("blocked")),
+    ("source away, report on our mail",
+     away(replace(STRANGER, delivery_report=True, outgoing_id=5)),
+     Discard("bounce-without-ticket", SALES.id)),
+    ("source away, released by staff", released(away(STRANGER)),
+     OpenTicket("released", SALES.id, Flag.STRANGER)),
     *routing_rows.ROWS,
     # V3: portal
     ("portal, no such queue", portal(), Reject("queue-forbidden", replies.NOT_PERMITTED)),
@@ -271,6 +285,7 @@ TRIGGERS: dict[rules.Rule, Callable[[Facts], Facts]] = {
     rules.unclear_sender: lambda facts: with_evidence(facts, Evidence.FAILED),
     rules.delivery_report: lambda facts: replace(facts, delivery_report=True),
     rules.postmaster: lambda facts: replace(facts, queue=None),
+    rules.source_away: lambda facts: away(replace(facts, match=STRANGER.match)),
     rules.routing_rule: routing_rows.ended,
     rules.automatic_follow_up: lambda facts: follow_up_rows.answering(
         replace(facts, automatic=True)
