@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 
+from core.accounts.passwords import MAX_BYTES
 from core.config import Config, StaffDirectorySection
 from core.directory.client import Directory, DirectoryAway, Entry, escape
 from core.directory.entries import OBJECT_GUID, guid_octets
@@ -68,8 +69,11 @@ class StaffDirectory:
     def check(self, name: str, password: str) -> Checked:
         """Look somebody up by login or mail address, and try their password.
 
-        Where there is nobody, somebody who does not exist is tried, so that it takes as long.
+        Where there is nobody, somebody who does not exist is tried, so that it takes as long. A
+        password of more than 1024 bytes is never right.
         """
+        if len(password.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+            password = secrets.token_hex()
         value = escape(name)
         attributes = self._section.attributes
         wanted = f"(|({attributes.login}={value})({attributes.email}={value}))"

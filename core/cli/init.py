@@ -59,5 +59,7 @@ def make_first_admin(database: Database, actor: Actor, email: str) -> str | None
 
 
 def _has_admin(session: Session) -> bool:
-    found = session.scalars(select(Staff.id).where(Staff.role == Role.ADMIN, Staff.valid).limit(1))
-    return found.first() is not None
+    """Whether there is an admin who needs no directory."""
+    is_here = Staff.directory_key.is_(None)
+    statement = select(Staff.id).where(Staff.role == Role.ADMIN, Staff.valid, is_here)
+    return session.scalars(statement.limit(1)).one_or_none() is not None

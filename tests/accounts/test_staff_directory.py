@@ -249,6 +249,57 @@ def test_several_first_sign_ins_at_once_make_one_account(
     assert sessions(database) == 3
 
 
+def test_an_active_directory_is_read_by_its_own_attributes(firm: Database) -> None:
+    dn = "cn=Müller\\, Anna,ou=people,dc=firm,dc=example"
+    guid = UUID("11223344-5566-7788-99aa-bbccddeeff00")
+    anna = {
+        **person("unused", "anna@firm.example", PASSWORD, first="Anna", last="Müller"),
+        "cn": "Müller, Anna",
+        "objectGUID": guid.bytes_le,
+        "sAMAccountName": "AMueller",
+    }
+    with run_slapd({dn: anna, AGENTS: group(dn)}) as slapd:
+        section = section_of(
+            slapd,
+            filter="(&(objectClass=inetOrgPerson)(!(validity=disabled)))",
+            attributes={"key": "objectGUID", "login": "sAMAccountName"},
+            roles={AGENTS.replace("cn=agents,ou=", "CN=Agents, OU="): Role.AGENT},
+            groups={},
+        )
+        directory = StaffDirectory(section, READER_PASSWORD)
+        staff = attempt(firm, directory, "amueller").account
+        assert isinstance(staff, Staff)
+        assert (staff.login, staff.directory_key) == ("AMueller", str(guid))
+        assert review(firm, directory) == []
+        slapd.modify(dn, {"validity": "disabled"})
+        assert review(firm, directory) == ["AMueller"]
+        directory.close()
+
+
+def test_every_refusal_costs_the_same(
+    firm: Database, slapd: Slapd, directory: StaffDirectory
+) -> None:
+    """The directory is asked as much, whoever it is, also for a name that is kept here."""
+    directory.pretend()  # the connection of the reader is there
+    work = []
+    for login in ("anna", "carol", "nobody", "root", "anna@firm.example"):
+        before = len(slapd.log)
+        assert refusal(firm, directory, login, "wrong") == REFUSED
+        lines = slapd.log[before:].splitlines()
+        work.append([sum(word in line for line in lines) for word in (" SRCH base", " BIND dn")])
+    assert work == [[1, 1]] * 5
+
+
+def test_a_password_of_endless_length_is_not_sent(
+    firm: Database, slapd: Slapd, directory: StaffDirectory
+) -> None:
+    endless = "x" * 1025
+    slapd.modify(ANNA, {"userPassword": endless})
+    assert refusal(firm, directory, "anna", endless) == REFUSED
+    slapd.modify(ANNA, {"userPassword": endless[1:]})
+    attempt(firm, directory, "anna", endless[1:])
+
+
 # What becomes of them
 
 

@@ -1,5 +1,6 @@
 """``schalter apply`` on both databases: idempotent, all or nothing, what is not named stays."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,13 +10,14 @@ from sqlalchemy import func, select
 from core.accounts.customer_users import customer_user_values, customer_user_with_login
 from core.accounts.passwords import hash_password, verify_password
 from core.accounts.queues import queue_named, queue_values
+from core.accounts.staff import StaffValues, save_staff
 from core.audit import SYSTEM
 from core.cli.demo import ORGANISATION
 from core.db import Database
 from core.models import AuditEvent, Customer, CustomerUser, Group, Queue, Staff
 from core.outgoing.auto_responses import AutoResponseValues, save_auto_response, texts_of
 from core.settings import load_settings
-from core.words import AutoResponse, Permission
+from core.words import AutoResponse, Permission, Role
 from tests.cli.conftest import Installation, one_line
 
 FIRM = """
@@ -264,6 +266,37 @@ def test_the_last_admin_stays(small_installation: Installation) -> None:
         "apply", installation.file("a.toml", '[[staff]]\nlogin = "admin"\nrole = "agent"\n')
     )
     assert 'line 3: [[staff]] "admin": role: This is the last admin.' in one_line(result)
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ('role = "admin"', "role"),
+        ('password = "correct horse battery"', "password"),
+        ('groups = { vertrieb = "ro" }', "groups"),
+    ],
+)
+def test_staff_of_a_directory_are_changed_there(
+    small_installation: Installation, line: str, field: str
+) -> None:
+    installation = small_installation
+    values = StaffValues(login="anna", email="anna@firm.example", role=Role.AGENT)
+    with installation.database.write() as session:
+        session.add(Group(name="vertrieb"))
+        save_staff(session, SYSTEM, values, directory_key="of-anna")
+    env = {
+        "SCHALTER_STAFF_DIRECTORY": json.dumps(
+            {
+                "servers": ["ldap.firm.example"],
+                "base": "dc=firm",
+                "roles": {"cn=agents": "agent"},
+                "groups": {"cn=agents": {"vertrieb": "rw"}},
+            }
+        )
+    }
+    file = installation.file("a.toml", f'[[staff]]\nlogin = "anna"\n{line}\n')
+    result = installation.run("apply", file, **env)
+    assert f'"anna": {field}: This is kept in the directory of staff' in one_line(result)
 
 
 def rows(database: Database) -> list[int]:

@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from core.accounts.passwords import verify_password
+from core.accounts.staff import StaffValues, save_staff
+from core.audit import SYSTEM
 from core.cli.instance import PROGRAMS, refuse_network_file_system, served_once
 from core.db import Database
 from core.errors import DatabaseUnavailable
@@ -44,6 +46,16 @@ def test_a_new_installation(tmp_path: Path) -> None:
     assert "there is one already" in again.stdout
     assert found[1] not in again.stdout
     database.dispose()
+
+
+def test_an_admin_of_a_directory_does_not_stand_in_for_one_here(
+    small_installation: Installation,
+) -> None:
+    with small_installation.database.write() as session:
+        values = StaffValues(login="bert", email="bert@firm.example", role=Role.ADMIN)
+        save_staff(session, SYSTEM, values, directory_key="of-bert")
+    assert 'login "admin", one-time password' in small_installation.run("init").stdout
+    assert "there is one already" in small_installation.run("init").stdout
 
 
 def test_an_empty_postgresql_database(postgresql_server: PostgresqlServer, tmp_path: Path) -> None:
