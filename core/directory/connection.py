@@ -19,6 +19,7 @@ import ldap3
 from ldap3.core.exceptions import LDAPExceptionError
 
 from core.directory.entries import Attributes, Entry
+from core.directory.resolving import resolve
 
 SUCCESS = 0
 SIZE_LIMIT_EXCEEDED = 4
@@ -79,7 +80,7 @@ class Connection:
     def __init__(self, host: str, port: int, deadline: float) -> None:
         """Connect, trying the addresses of the host one after the other."""
         self.used_at = time.monotonic()
-        addresses = _resolve(host, port)
+        addresses = _resolve(host, port, deadline)
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
                 self._open(address, port, (deadline - time.monotonic()) / left)
@@ -240,12 +241,13 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=ca_file or None)
 
 
-def _resolve(host: str, port: int) -> Sequence[str]:
+def _resolve(host: str, port: int, deadline: float) -> Sequence[str]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+        return resolve(host, port, deadline)
+    except TimeoutError:
+        raise ServerAway("the look-up of its name takes too long") from None
+    except OSError:
         raise ServerAway("its name is not known") from None
-    return list(dict.fromkeys(str(address[0]) for *_kind, address in found))
 
 
 def _told(error: Exception) -> str:

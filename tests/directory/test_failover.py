@@ -1,8 +1,11 @@
 """Servers that are down or hang: the next one answers, and nobody waits longer than promised."""
 
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -10,7 +13,7 @@ from core.directory import client
 from core.directory.client import Directory, DirectoryAway
 from tests.directory.directories import reading, server_that
 from tests.support.processes import free_port
-from tests.support.slapd import BASE, HOST, Slapd, person, person_dn, run_slapd
+from tests.support.slapd import BASE, HOST, PEOPLE, Slapd, person, person_dn, run_slapd
 
 PASSWORD = "Käsekuchen 2026"
 
@@ -106,6 +109,34 @@ def test_all_are_away(second: Slapd) -> None:
             )
 
 
+def test_a_name_whose_look_up_takes_too_long(
+    second: Slapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps one thread, however often it is asked, and ends some time."""
+    monkeypatch.setattr(client, "SECONDS", 0.4)
+    monkeypatch.setattr(client, "AWAY_SECONDS", 0.0)
+    name_server = threading.Event()
+    by_the_system = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *details: Any, **keys: Any) -> Any:
+        if host == "localhost":
+            name_server.wait()
+        return by_the_system(host, *details, **keys)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    hanging = f"localhost:{second.port}"
+    with reading(second, servers=[hanging, second.server]) as directory:
+        for _time in range(3):
+            assert 0.1 < seconds_of(directory) < 0.4
+        threads = [each.name for each in threading.enumerate()]
+        assert threads.count("look-up of localhost") == 1
+    with reading(second, servers=[hanging]) as directory:
+        with pytest.raises(DirectoryAway, match=f"{hanging}: the look-up of its name takes too"):
+            directory.read(BASE, [])
+        name_server.set()
+        seconds_of(directory)
+
+
 def test_one_that_was_away_is_asked_first_again(
     slapd: Slapd, second: Slapd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,3 +205,12 @@ def test_referrals_are_not_followed(slapd: Slapd, second: Slapd) -> None:
             list(directory.search("(uid=*)", [], base=f"ou=elsewhere,{BASE}"))
         assert not directory.bind_as(f"uid=anna,ou=elsewhere,{BASE}", PASSWORD)
     assert second.log.count(" ACCEPT ") == before
+
+
+def test_aliases_lead_nowhere(slapd: Slapd) -> None:
+    """Who may write one entry could bring others in with it."""
+    slapd.add({f"uid=anna,{BASE}": person("anna", "a@firm.example")})
+    alias = {"objectClass": ["alias", "extensibleObject"], "aliasedObjectName": f"uid=anna,{BASE}"}
+    slapd.add({person_dn("alias"): {**alias, "uid": "alias"}})
+    with reading(slapd, base=PEOPLE) as directory:
+        assert list(directory.search("(uid=anna)", [])) == []
