@@ -6,7 +6,7 @@ at once and a refused save leaves nothing behind.
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 from sqlalchemy import String, select
@@ -188,4 +188,10 @@ def saved_event(
 
 
 def _as_dict(values: Any) -> dict[str, Any]:
-    return {field.name: getattr(values, field.name) for field in fields(values)}
+    """Return a dataclass as ``asdict`` does, but without copying the lists in it."""
+    return {field.name: _plain(getattr(values, field.name)) for field in fields(values)}
+
+
+def _plain(value: Any) -> Any:
+    is_values = is_dataclass(value) and not isinstance(value, type)
+    return asdict(value) if is_values else value
