@@ -32,6 +32,9 @@ apt_install() { \
 	case " $$* " in *' slapd '*) \
 		echo 'slapd slapd/no_configuration boolean true' | \
 		"$${root[@]}" debconf-set-selections;; esac && \
+	case " $$* " in *' glewlwyd '*) \
+		echo 'glewlwyd glewlwyd/config_type select No configuration' | \
+		"$${root[@]}" debconf-set-selections;; esac && \
 	"$${root[@]}" env DEBIAN_FRONTEND=noninteractive \
 		apt-get -q install -y --no-install-recommends "$$@"; \
 }
@@ -84,7 +87,8 @@ clean: ## remove what make and the tools made; the data in var/ stays
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A machine that cannot install them still runs the other tests, which then name what is missing.
-# Postfix and slapd come without a configuration, so that the packages themselves listen nowhere.
+# Postfix, slapd and Glewlwyd come without a configuration, so that the packages themselves listen
+# nowhere.
 .PHONY: debian
 debian:
 	@$(apt_install); missing=(); PATH="$$PATH:/usr/sbin"; \
@@ -97,6 +101,7 @@ debian:
 	command -v strace >/dev/null || missing+=(strace); \
 	command -v postfix >/dev/null || missing+=(postfix); \
 	command -v slapd >/dev/null || missing+=(slapd); \
+	command -v glewlwyd >/dev/null || missing+=(glewlwyd); \
 	[ $${#missing[@]} -eq 0 ] || apt_install "$${missing[@]}" || \
 		echo "not installed: $${missing[*]}" >&2
 

@@ -144,6 +144,8 @@ def _sentence(fault: SchalterError, label: str) -> str:
             return _(
                 "There is no account here that belongs to your sign-in with %(label)s.", label=label
             )
+        case NotNamed():
+            return _("%(label)s has not confirmed who you are as it is needed here.", label=label)
         case _:
             return _(
                 "The sign-in with %(label)s did not work. Please try again; if it happens again, "
