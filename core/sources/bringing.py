@@ -3,33 +3,26 @@
 A record that equals its copy costs a look at the copy and no writing transaction.
 """
 
-import time
-from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from threading import Lock
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.accounts.logins import login_key
 from core.db import Database
+from core.errors import Stale
 from core.i18n import gettext as _
 from core.i18n import in_language
 from core.mail.addresses import address_key
 from core.models import CustomerUser, CustomerUserAddress
-from core.settings import load_settings
+from core.organisation import load_organisation
 from core.sources.live_source import Answer
 from core.sources.mirror import Mirror
 from core.sources.passes import RECORDS_AT_ONCE
 from core.sources.records import SourceRecord
 from core.sources.source import By
-
-REMEMBERED_SECONDS = 60.0
-MAX_REMEMBERED = 20_000
-
-Found = Mapping[str, Sequence[SourceRecord]]  # by source
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,98 +52,65 @@ def copies_not_found(session: Session, answers: Mapping[str, Answer]) -> list[Co
             .join(CustomerUserAddress, CustomerUserAddress.customer_user_id == CustomerUser.id)
             .where(CustomerUserAddress.address_key.in_(addresses), *of_these)
         )
-        copies |= {Copy(*row) for row in rows}
+        copies |= {_copy(*row) for row in rows}
     if logins:
         rows = session.execute(
             select(*columns).where(CustomerUser.login_key.in_(logins), *of_these)
         )
-        copies |= {Copy(*row) for row in rows}
+        copies |= {_copy(*row) for row in rows}
     found = {(name, record.key) for name, answer in answers.items() for record in answer.records}
     return [copy for copy in copies if (copy.source, copy.key) not in found]
 
 
-@dataclass(frozen=True, slots=True)
-class _Brought:
-    """What was brought last under a key, and whether it was refused."""
-
-    record: SourceRecord
-    refused: bool
-    until: float
+def _copy(account_id: int, source: str | None, key: str | None, login: str) -> Copy:
+    return Copy(account_id, source or "", key or "", login)
 
 
-class Bringer:
-    """Brings records in for the sources with these names, in their order.
+def news(
+    session: Session, names: Sequence[str], found: Mapping[str, Sequence[SourceRecord]]
+) -> dict[str, list[SourceRecord]]:
+    """Return the records, by source, that have to be brought in; ``names`` are all sources."""
+    wanted = {name: _mirror(name, names).news(session, found[name]) for name in found}
+    return {name: records for name, records in wanted.items() if records}
 
-    For a minute it remembers what it has brought: a record that was refused differs from its copy
-    for good, and groups are not compared, but neither must cost a transaction with every mail.
+
+def bring(
+    database: Database,
+    names: Sequence[str],
+    found: Mapping[str, Sequence[SourceRecord]],
+    gone: Mapping[str, Collection[int]],
+) -> None:
+    """Bring records in, an earlier source first, and make copies invalid that are ``gone``.
+
+    ``names`` are those of all sources, in their order.
     """
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-        self._lock = Lock()
-        self._brought: OrderedDict[tuple[str, str], _Brought] = OrderedDict()
-
-    def news(self, session: Session, found: Found) -> dict[str, list[SourceRecord]]:
-        """Return the records that have to be brought in."""
-        news = {name: self._news_of(session, name, records) for name, records in found.items()}
-        return {name: records for name, records in news.items() if records}
-
-    def bring(self, database: Database, found: Found, gone: Mapping[str, Collection[int]]) -> None:
-        """Bring records in, an earlier source first, and make copies invalid that are ``gone``."""
-        if not found and not gone:
-            return
-        with database.read() as session:
-            language = load_settings(session).language
-        with in_language(language):
-            for name, accounts in gone.items():
-                with database.write() as session:
-                    reason = _("No longer in the customer source.")
-                    self._mirror(name).vanish(session, accounts, reason)
-            for name in self._names:
-                mirror = self._mirror(name)
-                for some in _portions(found.get(name, ())):
-                    with database.write() as session:
-                        refused = [_is_refused(mirror, session, record) for record in some]
-                    self._remember(name, some, refused)
-
-    def _mirror(self, name: str) -> Mirror:
-        return Mirror(name, self._names, complete=False)
-
-    def _news_of(
-        self, session: Session, name: str, records: Sequence[SourceRecord]
-    ) -> list[SourceRecord]:
-        different = self._mirror(name).news(session, records)
-        return [
-            record
-            for record in records
-            if self._is_news(name, record, is_different=record in different)
-        ]
-
-    def _is_news(self, name: str, record: SourceRecord, *, is_different: bool) -> bool:
-        if not is_different and record.groups is None:
-            return False
-        with self._lock:
-            before = self._brought.get((name, record.key))
-        if before is None or before.record != record or before.until < time.monotonic():
-            return True
-        return is_different and not before.refused
-
-    def _remember(
-        self, name: str, records: Sequence[SourceRecord], refused: Sequence[bool]
-    ) -> None:
-        until = time.monotonic() + REMEMBERED_SECONDS
-        with self._lock:
-            for record, was_refused in zip(records, refused, strict=True):
-                self._brought[name, record.key] = _Brought(record, was_refused, until)
-                self._brought.move_to_end((name, record.key))
-            while len(self._brought) > MAX_REMEMBERED:
-                self._brought.popitem(last=False)
+    if not found and not gone:
+        return
+    with database.read() as session:
+        language = load_organisation(session).settings.language
+    with in_language(language):
+        for name, accounts in gone.items():
+            with database.write() as session:
+                reason = _("No longer in the customer source.")
+                _mirror(name, names).vanish(session, accounts, reason)
+        for name in names:
+            for some in _portions(found.get(name, ())):
+                _bring_some(database, name, names, some)
 
 
-def _is_refused(mirror: Mirror, session: Session, record: SourceRecord) -> bool:
-    before = mirror.tally.refused
-    mirror.bring(session, [record])
-    return mirror.tally.refused > before
+def _bring_some(
+    database: Database, name: str, names: Sequence[str], records: Sequence[SourceRecord]
+) -> None:
+    try:
+        with database.write() as session:
+            _mirror(name, names).bring(session, records)
+    except Stale:  # somebody else saves one of them at this moment
+        with database.write() as session:
+            _mirror(name, names).bring(session, records)
+
+
+def _mirror(name: str, names: Sequence[str]) -> Mirror:
+    return Mirror(name, names, complete=False)
 
 
 def _portions(records: Sequence[SourceRecord]) -> Iterator[list[SourceRecord]]:

@@ -16,9 +16,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from core.config import AnySourceSection, Config
 from core.db import Database
 from core.i18n import N_, gettext, in_language
-from core.settings import load_settings
+from core.organisation import load_organisation
 from core.sources.breaker import Away
-from core.sources.bringing import Bringer, Copy, copies_not_found
+from core.sources.bringing import Copy, bring, copies_not_found, news
 from core.sources.configured import make_sources
 from core.sources.live_source import (
     FIRST_SECONDS,
@@ -66,7 +66,6 @@ class LiveSources:
         self, sources: Sequence[CustomerSource], sections: Sequence[AnySourceSection]
     ) -> None:
         self._each = [LiveSource(*pair) for pair in zip(sources, sections, strict=True)]
-        self._bringer = Bringer(self.names)
         self._noted: dict[str, tuple[float, str]] = {}  # by source: when, and what was wrong
 
     @property
@@ -138,15 +137,15 @@ class LiveSources:
     ) -> set[str]:
         """Bring answers in, and return the sources of which that has failed or is not certain."""
         with database.read() as session:
-            news = self._bringer.news(
-                session, {name: answer.records for name, answer in answers.items()}
-            )
+            records = {name: answer.records for name, answer in answers.items()}
+            with in_language(load_organisation(session).settings.language):
+                new = news(session, self.names, records)
             missing = copies_not_found(session, answers)
-        if not news and not missing:
+        if not new and not missing:
             return set()
-        found, gone, unsettled = self._read_again(news, missing, deadline)
+        found, gone, unsettled = self._read_again(new, missing, deadline)
         try:
-            self._bringer.bring(database, found, gone)
+            bring(database, self.names, found, gone)
         except OperationalError:
             raise  # the database is locked, full or gone: that is no record's fault
         except Exception as error:  # noqa: BLE001 - a record must not stop the mail
@@ -155,16 +154,16 @@ class LiveSources:
         return unsettled
 
     def _read_again(
-        self, news: Mapping[str, Sequence[SourceRecord]], missing: Sequence[Copy], deadline: float
+        self, new: Mapping[str, Sequence[SourceRecord]], missing: Sequence[Copy], deadline: float
     ) -> tuple[dict[str, list[SourceRecord]], dict[str, list[int]], set[str]]:
-        """Ask by their keys for records that are news and for copies that were not found.
+        """Ask by their keys for records that are new and for copies that were not found.
 
         The key tells whether it is the only record with it, and where somebody has gone. A copy
         is gone when its source has neither its key nor a record with that key under its login:
         not every column of keys can be compared as text.
         """
         questions: dict[str, set[Question]] = defaultdict(set)
-        for name, records in news.items():
+        for name, records in new.items():
             questions[name] |= set(questions_of(By.KEY, (record.key for record in records)))
         for copy in missing:
             questions[copy.source] |= set(questions_of(By.KEY, [copy.key]))
@@ -178,7 +177,7 @@ class LiveSources:
         found: dict[str, list[SourceRecord]] = {}
         gone: dict[str, list[int]] = defaultdict(list)
         for name, answer in answers.items():
-            found[name] = _merged(answer.records, news.get(name, ()))
+            found[name] = _merged(answer.records, new.get(name, ()))
         for copy in missing:
             answer = answers.get(copy.source, Answer())
             asked = {*questions_of(By.KEY, [copy.key]), *questions_of(By.LOGIN, [copy.login])}
@@ -200,7 +199,7 @@ class LiveSources:
         if not due:
             return
         with database.read() as session:
-            language = load_settings(session).language
+            language = load_organisation(session).settings.language
         try:
             with in_language(language), database.write() as session:
                 for name, why in due.items():

@@ -11,7 +11,6 @@ from core.intake.look_up import look_up
 from core.intake.prepare import prepare
 from core.intake.writer import take_in_looked_up
 from core.models import Delivery, Mail, Ticket
-from core.sources import live_source
 from core.sources.live import LiveSources
 from core.sources.source import By, SourceAway
 from core.words import HeldState
@@ -21,13 +20,6 @@ from tests.sources.crm import ANNA, Crm, account, logins, read
 from tests.sources.live import live, section_of
 
 NINA = ANNA | {"id": 7, "login": "nina", "mail": "nina@muster.example", "vorname": "Nina"}
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_source, "SECONDS", 0.5)
-    monkeypatch.setattr("core.sources.live.FIRST_SECONDS", 0.4)
-    monkeypatch.setattr(live_source, "TRY_SECONDS", 0.2)
 
 
 def take_in(
@@ -131,7 +123,8 @@ class TestAway:
     """A source that does not answer: who is known from its copies, and who may be."""
 
     @pytest.fixture(autouse=True)
-    def _firm(self, sqlite_database: Database) -> None:
+    def _firm(self, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("core.sources.live.FIRST_SECONDS", 0.8)
         a_firm(sqlite_database, sender_policy="open")
 
     def test_held(self, sqlite_database: Database, crm: Crm) -> None:
