@@ -14,7 +14,7 @@ from core.models import RecordConflict
 from core.sources.adopt import Adoption, adopt, plan_adoption
 from core.sources.configured import open_sources
 from core.sources.mirror import Tally
-from core.sources.passes import count_conflicts, read_all
+from core.sources.passes import Busy, count_conflicts, read_all
 from core.sources.source import CustomerSource, SourceAway
 
 
@@ -28,15 +28,21 @@ def command() -> None:
 
 @command.command("sync")
 @click.argument("name", required=False)
+@click.option(
+    "--accept-loss", is_flag=True, help="Believe a source that lacks most of what it had."
+)
 @json_option
 @pass_console
-def sync(console: Console, name: str | None, as_json: bool) -> None:
+def sync(console: Console, name: str | None, accept_loss: bool, as_json: bool) -> None:
     """Read all records of the source NAME, or of every source in their order.
 
     New and changed records are brought in; accounts whose records are gone become invalid and
-    keep their tickets. Can be run at any time, by cron too. Exit status 1 if a source failed: then
-    no account of that source has become invalid for want of a record.
+    keep their tickets, but not if that were more than half of all. The worker does the same by
+    itself every sync_minutes, so this is for when it is to be now. Exit status 1 if a source
+    failed: then no account of that source has become invalid for want of a record.
     """
+    if accept_loss and name is None:
+        raise click.UsageError("--accept-loss needs the NAME of a source")
     tallies: dict[str, Tally] = {}
     failed: list[str] = []
     with console.database() as database, open_sources(console.config) as sources:
@@ -45,8 +51,10 @@ def sync(console: Console, name: str | None, as_json: bool) -> None:
             try:
                 count = source.count()
                 with progress(source.all_records(), count, source.name) as records:
-                    tallies[source.name] = read_all(database, source, names, records)
-            except SourceAway as error:
+                    tallies[source.name] = read_all(
+                        database, source, names, records, accept_loss=accept_loss
+                    )
+            except (SourceAway, Busy) as error:
                 failed.append(str(error))
                 continue
             if not as_json:

@@ -6,6 +6,7 @@ earlier source before a later one, and whoever loses is listed as a conflict.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import update
@@ -43,6 +44,7 @@ from core.sources.records import SourceRecord
 from core.text import exact
 from core.words import SourceConflict, Validity
 
+SEEN_AGAIN = timedelta(days=1)  # after which it is written down that an unchanged record was seen
 UNKNOWN_NAME = "-"  # of somebody whose source has no first or no last name
 
 _MAX_WAITING = 5000  # records that wait for the end of a pass; the rest are brought at once
@@ -190,8 +192,10 @@ class Batch:
             account = self._count(verdict)
             if account is not None:
                 self._brought[account] = record
-        return self._so_far.conflicts.differs(self._session, self._keys(), self._conflicts) or bool(
-            self._side.groups.changes(self._session, self._by_id())
+        return (
+            any(map(_is_due, self._brought))
+            or self._so_far.conflicts.differs(self._session, self._keys(), self._conflicts)
+            or bool(self._side.groups.changes(self._session, self._by_id()))
         )
 
     def bring(self) -> None:
@@ -492,6 +496,12 @@ def wanted_values(
 def _must_sign_in(before: CustomerUserValues, after: CustomerUserValues) -> bool:
     """Whether sessions end: with another login it may be another person, who is to sign in."""
     return after.valid is not Validity.VALID or after.login != before.login
+
+
+def _is_due(account: CustomerUser) -> bool:
+    """Whether it is time to write down that a record is still there."""
+    seen_at = account.source_seen_at
+    return seen_at is None or now() - seen_at > SEEN_AGAIN
 
 
 def _is_marked_gone(copy: CustomerUser | None) -> bool:

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, fields
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from core.models import RecordConflict
+from core.bulk import insert_rows
+from core.models import RecordConflict, now
 from core.words import SourceConflict
 
 MAX_KEY = 200
@@ -45,7 +46,8 @@ class ConflictList:
         surplus, missing = self._compared(session, keys, news)
         if surplus:
             session.execute(delete(RecordConflict).where(RecordConflict.id.in_(surplus)))
-        session.add_all(RecordConflict(source=self._source, **asdict(each)) for each in missing)
+        rows = [{"source": self._source, "found_at": now(), **asdict(each)} for each in missing]
+        insert_rows(session.connection(), RecordConflict, rows)
 
     def note(self, news: Iterable[Conflict]) -> None:
         """Remember what has been found: it stays listed to the end."""

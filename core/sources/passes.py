@@ -1,13 +1,16 @@
 """Reading a whole source: every record is brought in, and who is gone becomes invalid."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from core.claims import claimed
 from core.db import Database
+from core.errors import SchalterError, Stale
 from core.i18n import gettext as _
 from core.i18n import in_language
 from core.models import CustomerSource as SourceState
@@ -16,11 +19,25 @@ from core.settings import load_settings
 from core.sources.mirror import Mirror, Tally
 from core.sources.records import SourceRecord
 from core.sources.source import CustomerSource, SourceAway
+from core.words import Validity
 
 T = TypeVar("T")
 
 RECORDS_AT_ONCE = 100  # in one transaction, which makes intake wait: some 0.1 s if all are new
 COMPARED_AT_ONCE = 500  # in a session that only reads
+ATTEMPTS = 3  # at a transaction, where somebody else saves at the same moment
+MIN_LOSS = 20  # accounts that may always become invalid in one pass, beside half of all
+
+
+class Busy(SchalterError):
+    """Another process reads the source at this moment."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(f"customer source {source}: another process is reading it already")
+
+
+class Stopped(SchalterError):
+    """A pass was ended before its time. What it has brought in stays, and nobody is invalid."""
 
 
 def read_all(
@@ -28,31 +45,109 @@ def read_all(
     source: CustomerSource,
     names: Sequence[str],
     records: Iterable[SourceRecord],
+    *,
+    accept_loss: bool = False,
+    stops: Callable[[], bool] = lambda: False,
 ) -> Tally:
     """Bring in all the ``records`` of a source, in many short transactions.
 
     ``names`` are those of all sources, in their order. Only when the last record was read do
     accounts become invalid whose records are gone: a source that fails half-way makes nobody
-    invalid, nor does one without a single record, which is more likely broken than empty. Raises
-    ``SourceAway``, which is also written down.
+    invalid, nor does one without a single record, which is more likely broken than empty. So is
+    one that lacks most of what it had: that is believed only with ``accept_loss``. Between two
+    transactions ``stops`` is asked whether to end at once.
+
+    Raises ``SourceAway``, which is also written down, ``Busy`` and ``Stopped``.
     """
-    mirror = Mirror(source.name, names)
-    with database.read() as session:
-        language = load_settings(session).language
-    try:
+    with claimed(database, f"source-{source.name}") as is_ours:
+        if not is_ours:
+            raise Busy(source.name)
+        try:
+            return _Pass(database, source.name, names, accept_loss, stops).run(records)
+        except SourceAway as error:
+            with database.write() as session:
+                note_failure(session, error)
+            raise
+
+
+class _Pass:
+    """One reading of a source."""
+
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        names: Sequence[str],
+        accept_loss: bool,
+        stops: Callable[[], bool],
+    ) -> None:
+        self._database = database
+        self._name = name
+        self._accept_loss = accept_loss
+        self._stops = stops
+        self._mirror = Mirror(name, names)
+
+    def run(self, records: Iterable[SourceRecord]) -> Tally:
+        with self._database.read() as session:
+            language = load_settings(session).language
+            valid_before = len(_valid_copies(session, self._name))
         with in_language(language):
             for some in _in_batches(records, COMPARED_AT_ONCE):
-                with database.read() as session:
-                    news = mirror.news(session, some)
+                self._check_stop()
+                with self._database.read() as session:
+                    news = self._mirror.news(session, some)
                 for few in _in_batches(news):
-                    with database.write() as session:
-                        mirror.bring(session, few)
-            _end(database, source.name, mirror)
-    except SourceAway as error:
-        with database.write() as session:
-            note_failure(session, error)
-        raise
-    return mirror.tally
+                    self._write(partial(self._mirror.bring, records=few))
+            self._end(valid_before)
+        return self._mirror.tally
+
+    def _end(self, valid_before: int) -> None:
+        mirror = self._mirror
+        if not mirror.seen:
+            raise SourceAway(self._name, _("it has no usable record, so nothing was changed"))
+        for records in _in_batches(self._write(mirror.end)):
+            self._write(partial(mirror.bring_last, records=records))
+        with self._database.read() as session:
+            gone = _gone(session, self._name, mirror.seen)
+            lost = sum(key not in mirror.seen for key in _valid_copies(session, self._name))
+        if lost > max(MIN_LOSS, valid_before // 2) and not self._accept_loss:
+            raise SourceAway(self._name, self._too_many(lost, valid_before))
+        reason = _("No longer in the customer source.")
+        for some in _in_batches(gone):
+            self._write(partial(mirror.vanish, accounts=some, reason=reason))
+        self._write(self._note_success)
+
+    def _note_success(self, session: Session) -> None:
+        self._mirror.finish(session)
+        state = state_of(session, self._name)
+        state.last_contact_at = state.last_pass_at = now()
+        state.records = len(self._mirror.seen)
+        state.last_error, state.last_error_at = "", None
+
+    def _too_many(self, lost: int, before: int) -> str:
+        return _(
+            "it lacks the records of %(lost)d of %(all)d valid accounts, so none was made invalid; "
+            "if that is right, run: schalter sources sync %(source)s --accept-loss",
+            lost=lost,
+            all=before,
+            source=self._name,
+        )
+
+    def _check_stop(self) -> None:
+        if self._stops():
+            raise Stopped(f"customer source {self._name}: the pass was ended before its time")
+
+    def _write(self, work: Callable[[Session], T]) -> T:
+        """Do something in a transaction, once more where somebody else saves at the same moment."""
+        for attempt in range(1, ATTEMPTS + 1):
+            self._check_stop()
+            try:
+                with self._database.write() as session:
+                    return work(session)
+            except Stale:
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
 
 def note_failure(session: Session, error: SourceAway) -> None:
@@ -85,34 +180,22 @@ def count_conflicts(session: Session, source: str) -> int:
     ).one()
 
 
-def _end(database: Database, name: str, mirror: Mirror) -> None:
-    if not mirror.seen:
-        raise SourceAway(name, _("it has no usable record, so nothing was changed"))
-    with database.write() as session:
-        waiting = mirror.end(session)
-    for records in _in_batches(waiting):
-        with database.write() as session:
-            mirror.bring_last(session, records)
-    with database.read() as session:
-        gone = _gone(session, name, mirror)
-    for some in _in_batches(gone):
-        with database.write() as session:
-            mirror.vanish(session, some, _("No longer in the customer source."))
-    with database.write() as session:
-        mirror.finish(session)
-        state = state_of(session, name)
-        state.last_contact_at = state.last_pass_at = now()
-        state.records = len(mirror.seen)
-        state.last_error, state.last_error_at = "", None
-
-
-def _gone(session: Session, name: str, mirror: Mirror) -> list[int]:
+def _gone(session: Session, name: str, seen: Collection[str]) -> list[int]:
     copies = session.execute(
         select(CustomerUser.id, CustomerUser.source_key).where(
             CustomerUser.source == name, CustomerUser.source_gone_at.is_(None)
         )
     )
-    return [account_id for account_id, key in copies if key not in mirror.seen]
+    return [account_id for account_id, key in copies if key not in seen]
+
+
+def _valid_copies(session: Session, name: str) -> Sequence[str | None]:
+    """Return the keys of all copies that are valid."""
+    return session.scalars(
+        select(CustomerUser.source_key).where(
+            CustomerUser.source == name, CustomerUser.valid != Validity.INVALID
+        )
+    ).all()
 
 
 def _in_batches(items: Iterable[T], size: int = RECORDS_AT_ONCE) -> Iterator[list[T]]:

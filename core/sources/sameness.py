@@ -7,18 +7,15 @@ looked at properly (``core.sources.batch``), where it may still turn out to be.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.models import Customer, CustomerUser, CustomerUserAddress, RecordConflict, now
-from core.sources.batch import UNKNOWN_NAME
+from core.sources.batch import SEEN_AGAIN, UNKNOWN_NAME
 from core.sources.records import SourceRecord
 from core.words import Validity
-
-SEEN_AGAIN = timedelta(days=1)  # after which it is written down that an unchanged record was seen
 
 _PLAIN = ("title", "phone", "mobile", "street", "postcode", "city", "country")
 _COLUMNS = (
