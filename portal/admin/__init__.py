@@ -13,6 +13,8 @@ from portal.admin import (
     rules,
     settings,
     simulator,
+    source_map,
+    source_renames,
     source_trials,
     sources,
     staff,
@@ -35,6 +37,7 @@ AREAS: tuple[Area, ...] = (
     staff.area,
     blocklist.area,
     simulator.area,
+    source_renames.area,
     settings.area,
     audit.area,
 )

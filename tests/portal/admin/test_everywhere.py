@@ -105,6 +105,7 @@ def test_what_does_not_exist_is_missing(everywhere: RunningPortal) -> None:
         f"queues/{HUGE}",
         f"staff/{HUGE}/password",
         f"queues/{HUGE}/answers",
+        "source-renames?account=99999",
         f"templates/{HUGE}",
         "queues/1/answers/nothing",
         "customer-users/0",
