@@ -13,7 +13,6 @@ from portal.admin import (
     rules,
     settings,
     simulator,
-    source_map,
     source_renames,
     source_trials,
     sources,
