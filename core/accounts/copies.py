@@ -4,12 +4,12 @@ Such a record is changed in its source, and the copy follows. Kept here are what
 not know: preferences, groups, the comment, and who sees the tickets of the whole customer.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 from core.accounts.account import Account
-from core.accounts.saving import Problems
+from core.accounts.saving import Problems, Values
 from core.errors import Invalid
 from core.i18n import gettext as _
 from core.models import Customer, CustomerUser
@@ -28,19 +28,46 @@ KEPT_HERE = frozenset(
 OF_A_CUSTOMER = ("number", "name")  # the rest of a customer is kept here
 
 
-def check_unchanged(
-    current: Customer | CustomerUser, before: Any, after: Any, problems: Problems
-) -> None:
-    """Gather a problem for each field that differs and is not kept here.
+def fixed_fields(
+    current: Customer | CustomerUser, values: Any, writable: Collection[str] = ()
+) -> Sequence[str]:
+    """Return which fields of its values the source of a copy decides about, in their order.
 
-    ``current`` is a copy, ``before`` and ``after`` are values of one dataclass.
+    None where it is no copy; ``writable`` are those that may be changed here all the same.
     """
-    old, new = asdict(before), asdict(after)
-    fields: Iterable[str] = OF_A_CUSTOMER
-    if isinstance(current, CustomerUser):
-        fields = [name for name in new if name not in KEPT_HERE and name != "share_address"]
-    for name in fields:
-        if old[name] != new[name]:
+    if current.source is None:
+        return []
+    if isinstance(current, Customer):
+        return OF_A_CUSTOMER
+    return [
+        field.name
+        for field in fields(values)
+        if field.name not in KEPT_HERE and field.name not in writable
+    ]
+
+
+def with_fixed(
+    current: Customer | CustomerUser, before: Values, after: Values, writable: Collection[str] = ()
+) -> Values:
+    """Return values in which what the source of a copy decides is as it was ``before``."""
+    fixed = fixed_fields(current, before, writable)
+    return replace(after, **{name: getattr(before, name) for name in fixed})
+
+
+def check_unchanged(
+    current: Customer | CustomerUser,
+    before: Any,
+    after: Any,
+    problems: Problems,
+    writable: Collection[str] = (),
+) -> None:
+    """Gather a problem for each field that differs and that the source of a copy decides about.
+
+    ``before`` and ``after`` are values of one dataclass.
+    """
+    for name in fixed_fields(current, before, writable):
+        # Whether addresses are shared follows from the addresses.
+        if name != "share_address" and getattr(before, name) != getattr(after, name):
             problems.add(_kept_there(name, current.source or ""))
 
 

@@ -107,7 +107,8 @@ class SqlSourceSection(SourceSection):
 
     @model_validator(mode="after")
     def _writable_columns(self) -> "SqlSourceSection":
-        fixed = {"key", "login", "customer_number", "more_addresses", "valid", "password"}
+        fixed = {"key", "login", "more_addresses", "valid", "password"}
+        fixed |= {"customer_number", "customer_name"}  # of all accounts of a customer
         named = self.columns.model_dump()
         for field in self.writable:
             if field not in named or field in fixed or not named[field]:

@@ -48,6 +48,20 @@ def mariadb_crm(mariadb_server: MariadbServer) -> Iterator[Crm]:
     mariadb_server.drop(name)
 
 
+@pytest.fixture(
+    params=[
+        "crm",
+        pytest.param("postgresql_crm", marks=pytest.mark.postgresql),
+        pytest.param("mariadb_crm", marks=pytest.mark.mariadb),
+    ]
+)
+def any_crm(request: pytest.FixtureRequest) -> Crm:
+    """A CRM on each system in turn."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Crm)
+    return found
+
+
 def _crm(url: str, arguments: Mapping[str, str] | None = None) -> Iterator[Crm]:
     engine = create_engine(url, poolclass=NullPool, connect_args=dict(arguments or {}))
     yield Crm(engine, url)

@@ -14,20 +14,6 @@ from core.sources.sql import SqlSource
 from tests.sources.crm import ANNA, BERT, COLUMNS, WITH_PASSWORD, Crm, logins, read
 
 
-@pytest.fixture(
-    params=[
-        "crm",
-        pytest.param("postgresql_crm", marks=pytest.mark.postgresql),
-        pytest.param("mariadb_crm", marks=pytest.mark.mariadb),
-    ]
-)
-def any_crm(request: pytest.FixtureRequest) -> Crm:
-    """A CRM on each system in turn."""
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, Crm)
-    return found
-
-
 def records(crm: Crm, **values: Any) -> list[SourceRecord]:
     """Return all records of a source with these settings."""
     source = SqlSource(crm.section(**values), None)
