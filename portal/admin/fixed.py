@@ -1,7 +1,7 @@
 """What the configuration fixes at the start of a process, to be read on a page: no secrets."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from flask import current_app
@@ -30,8 +30,8 @@ def fixed_values() -> Iterator[FixedValue]:
     for section in Config.model_fields:
         part = getattr(config, section)
         if not isinstance(part, BaseModel):
-            shown = ", ".join(each.name for each in part) if isinstance(part, list) else str(part)
-            yield FixedValue(section, shown, _source((section,), config))
+            shown = [each.name for each in part] if isinstance(part, list) else part
+            yield FixedValue(section, _text(shown), _source((section,), config))
             continue
         for name in type(part).model_fields:
             value = getattr(part, name)
@@ -43,8 +43,19 @@ def fixed_values() -> Iterator[FixedValue]:
 def _shown(section: str, name: str, value: object) -> str:
     if (section, name) == ("database", "url"):
         return database().address  # without its password
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    """Return a value in one line; a table shows what it has by its keys."""
+    if value is None:
+        return ""
     if isinstance(value, list):
-        return ", ".join(str(each) for each in value)
+        return ", ".join(map(_text, value))
+    if isinstance(value, BaseModel):
+        value = dict(value)
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_text(each)}" for key, each in value.items())
     return str(value)
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from portal.admin.fixed import CONFIG
 from portal.app import Portal
 from portal.staff_directory import set_staff_directory, staff_directory
-from tests.accounts.directory import PASSWORD, PEOPLE, section_of
+from tests.accounts.directory import PASSWORD, PEOPLE, TECHNICIANS, section_of
 from tests.portal.admin.browsing import Admin, form_of, signs_in
 from tests.portal.admin.firm import group_id
 from tests.support.browser import PHONE, OpenPage, assert_accessible, assert_no_horizontal_overflow
@@ -139,6 +139,13 @@ def test_while_it_is_away_a_local_admin_signs_in_at_once(
     begun = time.monotonic()
     assert signs_in(pages, SIGN_IN, "ada", LOCAL_PASSWORD)
     assert time.monotonic() - begun < 1
+
+
+def test_the_page_of_the_configuration_shows_it(ada: Admin, anna: str) -> None:
+    page = ada.get("/admin/settings/configuration")
+    assert f"{TECHNICIANS}: technik: rw" in page
+    assert "key: entryUUID; login: uid; email: mail" in page
+    assert "None" not in page
 
 
 def test_customers_know_nothing_of_it(
