@@ -74,10 +74,10 @@ def callback(name: str) -> Response:
         abort(404)
     state = request.args.get("state", "")
     attempt = recall(state)
-    if attempt is None or attempt.provider != name:
-        response = _unknown(provider)
-    else:
+    if attempt is not None and attempt.provider == name and serves(provider.section, attempt.kind):
         response = _finish(provider, attempt)
+    else:
+        response = _unknown(provider)
     forget(response, state)
     return response
 

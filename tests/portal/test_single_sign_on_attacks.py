@@ -20,6 +20,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from core.db import Database
 from core.openid import limits, tokens
 from core.openid import provider as openid_provider
 from portal import sign_on_attempts
@@ -35,7 +36,7 @@ from tests.support.openid import (
     send_json,
     signed,
 )
-from tests.support.portal import PASSWORD, RunningPortal, post
+from tests.support.portal import PASSWORD, RunningPortal, make_app, post, token_of
 from tests.support.processes import free_port, wait_until
 from tests.support.single_sign_on import (
     Configure,
@@ -404,6 +405,67 @@ def test_a_sign_in_that_takes_too_long(
     later = NOW() + sign_on_attempts.MAX_AGE_S + 1
     monkeypatch.setattr("itsdangerous.timed.time.time", lambda: later)
     assert told(client, come_back(client, answer)) == NOT_BEGUN
+
+
+def test_a_state_that_only_begins_like_ours(
+    pages: RunningPortal, provider: ScriptedProvider, configure: Configure
+) -> None:
+    client = visitor(pages)
+    answer = provider.authorize(begin(client))
+    answer["state"] = answer["state"][:20] + "x" * 23
+    assert told(client, come_back(client, answer)) == NOT_BEGUN
+
+
+def test_a_sign_in_for_which_the_provider_is_no_longer_there(
+    pages: RunningPortal, provider: ScriptedProvider, configure: Configure
+) -> None:
+    client = visitor(pages)
+    answer = provider.authorize(begin(client))
+    configure(accounts="staff")
+    assert told(client, come_back(client, answer)) == NOT_BEGUN
+    assert sessions_of(pages) == []
+
+
+def test_the_cookie_is_for_this_host_by_https_only(
+    sqlite_database: Database, provider: ScriptedProvider, tmp_path: Path
+) -> None:
+    app = make_app(sqlite_database, tmp_path, "https://support.example.org")
+    let_in_by(app, section_of(provider, tmp_path))
+    client = app.test_client()
+    site = {"base_url": "https://support.example.org"}
+    form = client.get("/sign-in", **site).get_data(as_text=True)
+    token = form.partition('name="csrf_token" value="')[2].partition('"')[0]
+    begun = client.post("/sign-on/work/customers", data={"csrf_token": token}, **site)
+    (cookie,) = [line for line in begun.headers.getlist("Set-Cookie") if "sign-on" in line]
+    assert cookie.startswith("__Host-sign-on-")
+    for part in ("Secure", "HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=600"):
+        assert part in cookie.split("; ")
+    assert "Domain" not in cookie
+
+
+def test_a_token_of_a_form_from_before_is_worth_nothing(
+    pages: RunningPortal, provider: ScriptedProvider, configure: Configure
+) -> None:
+    client = visitor(pages)
+    before = token_of(client, "/sign-in")
+    sign_on(client, provider)
+    assert client.post("/sign-out", data={"csrf_token": before}).status_code == 400
+
+
+def test_a_password_of_the_environment_is_not_sent(
+    pages: RunningPortal,
+    provider: ScriptedProvider,
+    configure: Configure,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "netrc"
+    file.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(file))
+    seen: list[str | None] = []
+    provider.replies[DISCOVERY] = lambda handler: seen.append(handler.headers["Authorization"])
+    press(visitor(pages))
+    assert seen == [None]
 
 
 def test_a_cookie_that_is_not_ours(
