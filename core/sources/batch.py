@@ -47,7 +47,7 @@ from core.words import SourceConflict, Validity
 SEEN_AGAIN = timedelta(days=1)  # after which it is written down that an unchanged record was seen
 UNKNOWN_NAME = "-"  # of somebody whose source has no first or no last name
 
-_MAX_WAITING = 5000  # records that wait for the end of a pass; the rest are brought at once
+_MAX_WAITING = 100_000  # records that wait for the end of a pass (150 MB); the rest do not
 _CONTACT = ("title", "phone", "mobile", "street", "postcode", "city", "country")
 
 

@@ -4,10 +4,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 
+from core.accounts.customer_users import customer_user_values, save_customer_user
+from core.accounts.groups import GroupValues, save_group
+from core.accounts.matrix import CellChange, save_customer_user_cells
+from core.accounts.permissions import customer_user_access
+from core.accounts.queues import QueueValues, save_queue
+from core.accounts.sessions import start_session
 from core.db import Database
-from core.models import Customer
+from core.intake import submission
+from core.intake.pipeline import take_in
+from core.models import Customer, CustomerUser, Group, Ticket, WebSession
+from core.organisation import load_organisation
 from core.sources.records import SourceRecord
+from core.words import Permission
 from tests.accounts import people
 from tests.accounts.people import the_customer
 from tests.sources.crm import account, conflicts, logins
@@ -80,6 +91,88 @@ class TestANewKey:
         read(database, replace(ANNA, key="x-1"), replace(ANNA, key="x-2"), BERT)
         assert account(database, "anna").source_key == "x-1"
         assert [each[:3] for each in conflicts(database)] == [("ad", "x-2", "login")]
+
+
+class TestTheSameKey:
+    """A record is called differently; its key tells that it is the same."""
+
+    @pytest.fixture
+    def anna(self, database: Database) -> CustomerUser:
+        """Anna, who may see the tickets of her firm, has settings of her own and is signed in."""
+        read(database, ANNA, BERT)
+        with database.write() as session:
+            save_group(session, people.ADMIN, GroupValues(name="technik"))
+            save_queue(session, people.ADMIN, QueueValues(name="Technik", group="technik"))
+            anna = people.the_account(session, "anna")
+            kept = replace(
+                customer_user_values(anna), language="de", comment="VIP", sees_customer_tickets=True
+            )
+            save_customer_user(session, people.ADMIN, kept, anna)
+            group_id = session.scalars(select(Group.id)).one()
+            for account_id in session.scalars(select(CustomerUser.id)):
+                change = CellChange(account_id, group_id, None, Permission.RW)
+                save_customer_user_cells(session, people.ADMIN, [change])
+            start_session(session, anna, peer="192.0.2.1", agent="browser")
+        for login in ("anna", "bert"):
+            self.open_ticket(database, login)
+        return account(database, "anna")
+
+    def open_ticket(self, database: Database, login: str) -> None:
+        with database.write() as session:
+            (queue,) = load_organisation(session).queues
+            holder = people.the_account(session, login)
+            take_in(session, [submission.new_ticket(holder, queue, f"of {login}", "text", [])])
+
+    def sees(self, database: Database, login: str) -> set[str]:
+        with database.read() as session:
+            holder = people.the_account(session, login)
+            access = customer_user_access(session, load_organisation(session), holder)
+            return set(session.scalars(select(Ticket.subject).where(access.visible_tickets())))
+
+    def test_a_new_login_keeps_everything_but_sessions(
+        self, database: Database, anna: CustomerUser
+    ) -> None:
+        assert read(database, replace(ANNA, phone="1"), BERT).changed == 1
+        with database.read() as session:
+            assert session.query(WebSession).count() == 1
+        read(database, replace(ANNA, login="hanna", last_name="Schmidt"), BERT)
+        hanna = account(database, "hanna")
+        assert (hanna.id, hanna.language, hanna.comment) == (anna.id, "de", "VIP")
+        assert hanna.sees_customer_tickets is True
+        assert self.sees(database, "hanna") == {"of anna", "of bert"}
+        with database.read() as session:
+            assert session.query(WebSession).count() == 0
+
+    def test_with_another_firm_old_tickets_are_seen_and_nobody_elses(
+        self, database: Database, anna: CustomerUser
+    ) -> None:
+        carol = replace(ANNA, key="9", login="carol", email="carol@acme.example")
+        acme = {"customer_number": "K-2000", "customer_name": "Acme Ltd"}
+        carol = replace(carol, **acme)  # type: ignore[arg-type]
+        read(database, ANNA, BERT, carol)
+        with database.write() as session:
+            holder = people.the_account(session, "carol")
+            group_id = session.scalars(select(Group.id)).one()
+            change = CellChange(holder.id, group_id, None, Permission.RW)
+            save_customer_user_cells(session, people.ADMIN, [change])
+        self.open_ticket(database, "carol")
+        read(database, replace(ANNA, **acme), BERT, carol)  # type: ignore[arg-type]
+        moved_to = account(database, "anna")
+        assert (moved_to.id, moved_to.customer.number) == (anna.id, "K-2000")
+        assert self.sees(database, "anna") == {"of anna"}
+        assert self.sees(database, "bert") == {"of bert"}
+
+    def test_with_another_number_the_firm_sees_its_tickets(
+        self, database: Database, anna: CustomerUser
+    ) -> None:
+        read(database, *moved(ANNA, BERT))
+        assert account(database, "anna").sees_customer_tickets is True
+        assert self.sees(database, "anna") == {"of anna", "of bert"}
+        with database.read() as session:
+            numbers = {
+                ticket.customer.number for ticket in session.query(Ticket) if ticket.customer
+            }
+        assert numbers == {"K-9"}
 
 
 def moved(*records: SourceRecord, number: str = "K-9", **values: str) -> list[SourceRecord]:
