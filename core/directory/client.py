@@ -24,6 +24,7 @@ from core.directory.connection import (
 from core.directory.entries import Entry
 from core.directory.names import DnKey, dn_key, escape
 from core.errors import ConfigError, SchalterError
+from core.i18n import gettext as _
 
 __all__ = ["Directory", "DirectoryAway", "DnKey", "Entry", "Scope", "dn_key", "escape"]
 
@@ -223,7 +224,7 @@ class Directory:
             if as_reader and self._section.bind_dn:
                 answer = connection.bind(self._section.bind_dn, self._password, deadline)
                 if answer.code != SUCCESS:
-                    raise ServerAway(f"the bind as {self._section.bind_dn} fails: {answer.text}")
+                    raise _bind_fails(self._section.bind_dn, answer)
         return connection
 
     def _failed(self, server: "_Server", reason: str) -> None:
@@ -235,7 +236,7 @@ class Directory:
     def _place(self, end: float) -> Iterator[None]:
         """Hold one of the places for connections while the block lasts."""
         if not self._places.acquire(timeout=max(0.0, end - time.monotonic())):
-            raise DirectoryAway(f"all of {CONNECTIONS} connections are busy")
+            raise DirectoryAway(_("all connections to it are in use"))
         try:
             yield
         finally:
@@ -330,7 +331,10 @@ def _found(connection: Connection, search: Search, cookie: bytes, deadline: floa
     if answer.code == SIZE_LIMIT_EXCEEDED:
         if search.limit and len(answer.entries) >= search.limit:
             return answer
-        raise DirectoryAway(f"its size limit ends the answer after {len(answer.entries)} entries")
+        count = len(answer.entries)
+        raise DirectoryAway(
+            _("its size limit ends the answer after %(count)d entries", count=count)
+        )
     reason = f"{search.base}: {answer.text}"
     if answer.code == _NO_SUCH_OBJECT:
         raise _NoSuchEntry(reason)
@@ -344,4 +348,8 @@ def _bound(connection: Connection, dn: str, password: str, deadline: float) -> A
     answer = connection.bind(dn, password, deadline)
     if answer.code == SUCCESS or answer.code in _NOT_THEM:
         return answer
-    raise ServerAway(f"the bind as {dn} fails: {answer.text}")
+    raise _bind_fails(dn, answer)
+
+
+def _bind_fails(dn: str, answer: Answer) -> ServerAway:
+    return ServerAway(_("the bind as %(dn)s fails: %(answer)s", dn=dn, answer=answer.text))

@@ -20,6 +20,7 @@ from ldap3.core.exceptions import LDAPExceptionError
 
 from core.directory.entries import Attributes, Entry
 from core.directory.resolving import resolve
+from core.i18n import gettext as _
 
 SUCCESS = 0
 SIZE_LIMIT_EXCEEDED = 4
@@ -100,7 +101,7 @@ class Connection:
             self._ldap.extended(_START_TLS)
             answer = self._answer()
         if answer.code != SUCCESS:
-            raise ServerAway(f"StartTLS is refused: {answer.text}")
+            raise ServerAway(_("StartTLS is refused: %(answer)s", answer=answer.text))
         self.secure(context, host, deadline)
 
     def secure(self, context: ssl.SSLContext, host: str, deadline: float) -> None:
@@ -206,7 +207,7 @@ class _Wire:
             octets = self._socket.recv(_CHUNK)
         self._octets += len(octets)
         if self._octets > _MOST_OCTETS:
-            self.failure = "its answer is too long"
+            self.failure = _("its answer is too long")
             raise OSError(self.failure)
         return octets
 
@@ -245,18 +246,18 @@ def _resolve(host: str, port: int, deadline: float) -> Sequence[str]:
     try:
         return resolve(host, port, deadline)
     except TimeoutError:
-        raise ServerAway("the look-up of its name takes too long") from None
+        raise ServerAway(_("the look-up of its name takes too long")) from None
     except OSError:
-        raise ServerAway("its name is not known") from None
+        raise ServerAway(_("its name is not known")) from None
 
 
 def _told(error: Exception) -> str:
     """Return in one line why something failed."""
     match error:
         case TimeoutError():
-            return "no answer in time"
+            return _("no answer in time")
         case ssl.SSLCertVerificationError():
-            return f"its certificate is not accepted: {error.verify_message}"
+            return _("its certificate is not accepted: %(reason)s", reason=error.verify_message)
         case ssl.SSLError():
             return f"TLS: {error.reason or 'failed'}"
         case OSError() if error.strerror:
@@ -264,4 +265,4 @@ def _told(error: Exception) -> str:
         case LDAPExceptionError():
             lines = str(error).splitlines()
             return _LDAP3_PREFIX.sub("", lines[0]) if lines else type(error).__name__
-    return f"its answer is malformed ({type(error).__name__})"
+    return _("its answer is malformed (%(kind)s)", kind=type(error).__name__)

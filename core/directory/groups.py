@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from core.directory.client import Directory, DirectoryAway
 from core.directory.entries import Entry
 from core.directory.names import DnKey, dn_key
+from core.i18n import gettext as _
 
 _MEMBERS = ("member", "uniqueMember")  # of a group, by DN
 _MEMBER_UID = "memberUid"  # of a posixGroup
@@ -58,7 +59,7 @@ class Groups:
     def _read(self, name: str) -> _Members:
         group = self._directory.read(name, [*_MEMBERS, _MEMBER_UID])
         if group is None:
-            raise DirectoryAway(f"the group {name} is not there, or may not be read")
+            raise DirectoryAway(_("the group %(dn)s is not there, or may not be read", dn=name))
         return _Members(
             frozenset(dn_key(dn) for attribute in _MEMBERS for dn in group.all(attribute)),
             frozenset(uid.casefold() for uid in group.all(_MEMBER_UID)),

@@ -7,9 +7,10 @@ from itertools import islice
 
 import pytest
 
-from core.directory import client
+from core.directory import client, connection
 from core.directory.client import Directory, DirectoryAway, Scope, escape
 from core.errors import ConfigError
+from core.i18n import set_language
 from tests.directory.directories import reading, section_of, server_that
 from tests.support.slapd import BASE, PEOPLE, Entries, Slapd, person, person_dn, run_slapd
 
@@ -183,8 +184,10 @@ def test_who_finds_no_connection_waits_no_longer_than_for_an_answer(
         searches = [directory.search("(uid=p*)", []) for _each in range(client.CONNECTIONS)]
         for search in searches:
             next(search)
-        with pytest.raises(DirectoryAway, match="8 connections are busy"):
+        started = time.monotonic()
+        with pytest.raises(DirectoryAway, match="all connections to it are in use"):
             uids(directory, "(uid=p1)", 1)
+        assert time.monotonic() - started < 1.5
         del search
         searches.pop()
         assert uids(directory, "(uid=p1)", 1) == ["p1"]
@@ -255,3 +258,21 @@ def test_a_server_that_is_none(
         with pytest.raises(DirectoryAway, match=told):
             directory.read(BASE, [])
         assert time.monotonic() - started < 1.5
+
+
+def test_an_answer_that_is_too_long(crowd: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_MOST_OCTETS", 10_000)
+    with reading(crowd) as directory:
+        assert len(uids(directory, "(uid=p1)")) == 1
+        with pytest.raises(DirectoryAway, match="its answer is too long"):
+            uids(directory, "(uid=p*)")
+
+
+def test_reasons_are_told_in_the_language_of_who_asks(firm: Slapd) -> None:
+    set_language("de")
+    told = "ldap.invalid:389: der Name ist nicht bekannt"
+    with (
+        reading(firm, servers=["ldap.invalid"]) as directory,
+        pytest.raises(DirectoryAway, match=told),
+    ):
+        directory.read(BASE, [])
