@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from flask import Flask, current_app
 
 from core.config import Config
-from core.sources.configured import make_sources
+from core.sources.live import LiveSources, make_live_sources
 from core.sources.source import CustomerSource
 
 _NAME = "schalter-customer-sources"
@@ -13,10 +13,15 @@ _NAME = "schalter-customer-sources"
 
 def set_customer_sources(app: Flask, config: Config) -> None:
     """Make the sources; none is asked anything by this. Raises ``ConfigError``."""
-    app.extensions[_NAME] = make_sources(config)
+    app.extensions[_NAME] = make_live_sources(config)
+
+
+def live_sources() -> LiveSources:
+    """Return the sources as they are asked while somebody waits."""
+    found: LiveSources = current_app.extensions[_NAME]
+    return found
 
 
 def customer_sources() -> Sequence[CustomerSource]:
     """Return the sources in their order."""
-    found: Sequence[CustomerSource] = current_app.extensions[_NAME]
-    return found
+    return live_sources().sources

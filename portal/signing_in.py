@@ -15,7 +15,7 @@ from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.words import AccountKind
 from portal.areas import Area, Audience, home_of, home_of_kind
-from portal.customer_sources import customer_sources
+from portal.customer_sources import live_sources
 from portal.database import database, writing
 from portal.forms import REQUIRED, Form
 from portal.identity_providers import providers_for
@@ -129,7 +129,7 @@ def _sign_in(kind: AccountKind) -> Response:
             form.password.data,
             peer=peer(),
             agent=agent,
-            sources=customer_sources(),
+            sources=live_sources(),
             directory=staff_directory(),
         )
     except SignInFailed as failure:

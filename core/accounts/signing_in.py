@@ -4,12 +4,14 @@ Both open short transactions of their own, for hashing (some 50 ms) must not hap
 writing one. An unknown login, an invalid account and a wrong password get the same answer for the
 same work. Threat model, W5 and W7.
 
+Customer sources are asked about the login before anything else, whoever it may be: who is new in
+one signs in at once, who has left it cannot, and neither time nor text tells which logins exist.
+
 Staff who are kept in a directory (``core.accounts.directory_staff``) are looked up there. It never
 gets the password of somebody who is kept here, and they wait for it only where that was wrong.
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import literal, select, union_all, update
@@ -39,7 +41,8 @@ from core.i18n import ngettext
 from core.mail.addresses import address_key
 from core.mail.text import one_line
 from core.models import CustomerUser, CustomerUserAddress, Staff
-from core.sources.source import CustomerSource, SourceAway
+from core.sources.live import LiveSources
+from core.sources.source import By, SourceAway
 from core.words import AccountKind
 
 log = logging.getLogger(__name__)
@@ -79,18 +82,19 @@ def sign_in(
     *,
     peer: str,
     agent: str,
-    sources: Sequence[CustomerSource] = (),
+    sources: LiveSources | None = None,
     directory: StaffDirectory | None = None,
 ) -> SignedIn:
     """Sign in a customer user or a member of staff and begin a session.
 
     ``login`` may also be a mail address that only this account has. ``peer`` is the browser's
-    network address, ``agent`` what it calls itself. A copy of a record is asked for in its one of
-    the ``sources``, staff who are not kept here in the ``directory``, outside any transaction.
-    Raises ``SignInFailed``.
+    network address, ``agent`` what it calls itself. Customer users are looked up in the
+    ``sources``, staff who are not kept here in the ``directory``, outside any transaction. Raises
+    ``SignInFailed``.
     """
     entered = one_line(login[:MAX_NAME])
     attempt = _attempt(database, kind, login_key(entered), peer)
+    is_known = kind is AccountKind.STAFF or look_up(database, sources, entered)
     found = account_with_password(database, kind, entered, password, sources)
     member = None
     if found is None and kind is AccountKind.STAFF and directory is not None:
@@ -103,8 +107,27 @@ def sign_in(
         signed_in = _begin(database, found, hashed, attempt, peer, agent)
     if signed_in is None:
         log.info("sign-in refused: %s from %s", kind, peer)  # a login may be a mistyped password
-        raise SignInFailed(_("Login or password is not correct."))
+        raise SignInFailed(_("Login or password is not correct.") if is_known else _not_checked())
     return signed_in
+
+
+def look_up(database: Database, sources: LiveSources | None, entered: str) -> bool:
+    """Bring in whom the sources have with this login or address; whether all of them answered.
+
+    ``entered`` is one clean line. Takes about three seconds at most.
+    """
+    if sources is None:
+        return True
+    addresses = [entered, address_key(entered) or ""] if address_key(entered) else []
+    wanted = {By.LOGIN: [entered], By.ADDRESS: addresses}
+    return not sources.look_up(database, wanted, fresh=True).unanswered
+
+
+def _not_checked() -> str:
+    return _(
+        "Login or password is not correct, or it cannot be checked: not every account can be "
+        "looked up at the moment. Please try again later."
+    )
 
 
 def account_with_password(
@@ -112,7 +135,7 @@ def account_with_password(
     kind: AccountKind,
     entered: str,
     password: str,
-    sources: Sequence[CustomerSource] = (),
+    sources: LiveSources | None = None,
 ) -> Account | None:
     """Return the account that signing in with this would be for, None for nobody.
 
@@ -152,7 +175,7 @@ def change_password(database: Database, visit: Visit, old: str, new: str, *, pee
         set_password(session, actor, current, hashed, keep_session=visit.token_hash)
 
 
-def _is_right(password: str, found: Account | None, sources: Sequence[CustomerSource]) -> bool:
+def _is_right(password: str, found: Account | None, sources: LiveSources | None) -> bool:
     """Whether this is the password of an account; ours is looked at even where there is none."""
     ours = None if found is None or is_copy(found) else found.password_hash
     is_ours = verify_password(password, ours)
@@ -161,22 +184,18 @@ def _is_right(password: str, found: Account | None, sources: Sequence[CustomerSo
     return is_ours
 
 
-def _is_theirs(password: str, copy: CustomerUser, sources: Sequence[CustomerSource]) -> bool:
+def _is_theirs(password: str, copy: CustomerUser, sources: LiveSources | None) -> bool:
     """Whether the source of a copy says so; one that is away or gone says nothing."""
-    source = next((each for each in sources if each.name == copy.source), None)
-    if source is None:
-        log.warning("sign-in: the customer source %s is not configured", copy.source)
+    if sources is None:
         return False
     try:
-        return source.check_password(copy.source_key or "", password)
+        return sources.check_password(copy.source or "", copy.source_key or "", password)
     except SourceAway as error:
         log.warning("sign-in: %s", error)
         return False
 
 
-def _hash_to_store(
-    account: Account, password: str, sources: Sequence[CustomerSource]
-) -> str | None:
+def _hash_to_store(account: Account, password: str, sources: LiveSources | None) -> str | None:
     """Return what is to be stored of a password that was right: mostly what is stored already.
 
     A copy keeps it only where its source wants that, for the day on which the account is adopted;
@@ -184,7 +203,7 @@ def _hash_to_store(
     """
     stored = account.password_hash
     if isinstance(account, CustomerUser) and is_copy(account):
-        if not any(each.name == account.source and each.keeps_passwords for each in sources):
+        if sources is None or not sources.keeps_passwords(account.source or ""):
             return None
         if not verify_password(password, stored):
             return hash_password(password)

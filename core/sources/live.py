@@ -73,6 +73,15 @@ class LiveSources:
         """The names of the sources; empty without any."""
         return [each.name for each in self._each]
 
+    @property
+    def sources(self) -> Sequence[CustomerSource]:
+        """The sources themselves, for who asks them without all this."""
+        return [each.source for each in self._each]
+
+    def keeps_passwords(self, source: str) -> bool:
+        """Whether passwords that a source has called right are kept here, too."""
+        return any(each.name == source and each.source.keeps_passwords for each in self._each)
+
     def defers(self, names: Collection[str]) -> str | None:
         """Return the first of these sources for which mail shall wait outside while it is away."""
         return next((each.name for each in self._each if each.name in names and each.defers), None)

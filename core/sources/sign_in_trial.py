@@ -27,6 +27,7 @@ from core.db import Database
 from core.mail.addresses import address_key
 from core.mail.text import one_line
 from core.models import CustomerUser
+from core.sources.live import LiveSources
 from core.sources.records import SourceRecord
 from core.sources.source import By, CustomerSource, SourceAway
 from core.words import AccountKind
@@ -80,7 +81,7 @@ class SignInTrial:
 def try_sign_in(
     database: Database,
     actor: Actor,
-    sources: Sequence[CustomerSource],
+    sources: LiveSources,
     login: str,
     password: str,
 ) -> SignInTrial:
@@ -97,7 +98,8 @@ def try_sign_in(
     with database.read() as session:
         account = _account(session, entered)
         may = account is not None and may_sign_in(account)
-    answers = (_kept_here(account, password), *(_ask(each, entered, password) for each in sources))
+    asked = (_ask(each, entered, password) for each in sources.sources)
+    answers = (_kept_here(account, password), *asked)
     verdict = _verdict(account, may, answers)
     if verdict is Verdict.REFUSED and account_with_password(
         database, kind, entered, password, sources

@@ -17,7 +17,7 @@ from core.sources.source import By
 from core.sources.trying import look_everywhere, try_out_records
 from portal.admin.sources import field_name, section_named, sections
 from portal.areas import Area, Audience
-from portal.customer_sources import customer_sources
+from portal.customer_sources import customer_sources, live_sources
 from portal.database import database
 from portal.forms import REQUIRED, Form
 from portal.installation import believed_keys
@@ -93,7 +93,7 @@ def sign_in_post() -> Response:
             trial = try_sign_in(
                 database(),
                 the_viewer().actor,
-                customer_sources(),
+                live_sources(),
                 form.login.data,
                 form.password.data,
             )

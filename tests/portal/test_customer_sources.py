@@ -6,6 +6,33 @@ from tests.sources.crm import ANNA, PASSWORD, WITH_PASSWORD, Crm, read
 from tests.support.portal import RunningPortal, post
 
 
+def test_who_is_new_in_the_source_signs_in_at_once(pages: RunningPortal, crm: Crm) -> None:
+    set_customer_sources(pages.app, Config(customer_sources=[crm.section(**WITH_PASSWORD)]))
+    fields = {"login": "s.neu@muster.example", "password": PASSWORD}
+    try:
+        assert post(pages.client(), "/sign-in", fields).status_code == 422
+        crm.hold(ANNA | {"login": "s.neu", "mail": "s.neu@muster.example"})
+        crm.give_passwords()
+        assert post(pages.client(), "/sign-in", fields).status_code == 303
+    finally:
+        set_customer_sources(pages.app, Config())
+
+
+def test_a_source_that_is_away_is_no_secret(pages: RunningPortal, crm: Crm) -> None:
+    """And says nothing about who has an account."""
+    crm.execute('DROP TABLE "Kunden Benutzer"')
+    set_customer_sources(pages.app, Config(customer_sources=[crm.section(**WITH_PASSWORD)]))
+    client = pages.client()
+    client.set_cookie("schalter-language", "de")
+    fields = {"login": "nobody", "password": PASSWORD}
+    try:
+        answer = post(client, "/sign-in", fields)
+        assert answer.status_code == 422
+        assert "Es kann gerade nicht jedes Konto nachgeschlagen werden" in answer.text
+    finally:
+        set_customer_sources(pages.app, Config())
+
+
 def test_signing_in_with_the_password_of_the_source(
     pages: RunningPortal,
     crm: Crm,
