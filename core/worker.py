@@ -3,7 +3,8 @@
 Each task is one small transaction, so that a writer never waits long for it. Several workers may
 run on PostgreSQL: each task takes only rows that nobody else has, or deletes what is due anyway.
 While the database is away the worker keeps trying. The courier has a thread of its own, and so
-has the review of staff from a directory: a relay or a directory that stalls stops nothing else.
+have the review of staff from a directory and each customer source that is read: a relay, a
+directory or a database that stalls stops nothing else.
 """
 
 import logging
@@ -33,6 +34,7 @@ from core.outgoing.installation import installation_of
 from core.revision import check_revision
 from core.settings import load_settings
 from core.signals import StopSignals
+from core.sources.schedule import reading
 
 RETRY_SECONDS = 10.0  # after a task failed
 REVIEW_SECONDS = 300.0  # after which who has left the directory of staff has no access any more
@@ -256,7 +258,7 @@ def main() -> int:
             log.info("relay.host is not set: outgoing mail waits")
         worker = Worker(database)
         courier = Courier(database, installation, config.relay)
-        with sending(courier), reviewing(database, directory):
+        with sending(courier), reviewing(database, directory), reading(database, config):
             while not signals.wait(worker.run_due()):
                 pass
         database.dispose()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 
 import click
 from sqlalchemy import select
@@ -9,12 +10,13 @@ from sqlalchemy import select
 from core.cli.console import Console, Failure, console_actor, pass_console
 from core.cli.output import json_option, print_json, print_table, printable, progress
 from core.cli.source_renames import match, renames
-from core.models import CustomerSource as SourceState
-from core.models import RecordConflict
+from core.models import RecordConflict, now
 from core.sources.adopt import Adoption, adopt, plan_adoption
 from core.sources.configured import open_sources
 from core.sources.mirror import Tally
-from core.sources.passes import Busy, count_conflicts, read_all
+from core.sources.overview import KnownSource, known_sources
+from core.sources.passes import Busy, read_all
+from core.sources.schedule import due_at
 from core.sources.source import CustomerSource, SourceAway
 
 
@@ -69,26 +71,59 @@ def sync(console: Console, name: str | None, accept_loss: bool, as_json: bool) -
 @json_option
 @pass_console
 def list_(console: Console, as_json: bool) -> None:
-    """List the sources in their order, with what is known of each."""
-    rows = []
+    """List the sources in their order, with what is known of each; none of them is asked.
+
+    READ tells how long ago all records were read, NEXT when the worker does it again.
+    """
     with console.database() as database, database.read() as session:
-        for section in console.config.customer_sources:
-            state = session.get(SourceState, section.name) or SourceState()
-            rows.append(
-                {
-                    "name": section.name,
-                    "records": state.records or 0,
-                    "conflicts": count_conflicts(session, section.name),
-                    "read": state.last_pass_at,
-                    "error": state.last_error or None,
-                }
-            )
+        known = known_sources(session, console.config.customer_sources)
     if as_json:
-        print_json({"sources": rows})
-    elif rows:
-        print_table([heading.upper() for heading in rows[0]], [list(row.values()) for row in rows])
+        print_json({"sources": [_source(each) for each in known]})
+    elif known:
+        headings = ("NAME", "STATE", "RECORDS", "CONFLICTS", "READ", "NEXT", "ERROR")
+        print_table(headings, map(_source_row, known))
     else:
         click.echo("No customer sources are configured.")
+
+
+def _source(known: KnownSource) -> dict[str, object]:
+    state, read = known.state, known.state.last_pass_at
+    return {
+        "name": known.section.name,
+        "state": known.standing,
+        "records": state.records,
+        "accounts": known.copies.accounts,
+        "gone": known.copies.gone,
+        "conflicts": known.conflicts,
+        "contact": state.last_contact_at,
+        "read": read,
+        "age_seconds": int((now() - read).total_seconds()) if read is not None else None,
+        "next": due_at(known.section, state),
+        "error": state.last_error or None,
+    }
+
+
+def _source_row(known: KnownSource) -> Sequence[object]:
+    state, due = known.state, due_at(known.section, known.state)
+    read = f"{_span(now() - state.last_pass_at)} ago" if state.last_pass_at else "never"
+    return (
+        known.section.name,
+        known.standing,
+        state.records,
+        known.conflicts,
+        read,
+        "by command" if due is None else "now" if due <= now() else f"in {_span(due - now())}",
+        state.last_error,
+    )
+
+
+def _span(time: timedelta) -> str:
+    """Return a span of time as people say it, in the largest unit that fits."""
+    seconds = max(0, int(time.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 @command.command("conflicts")

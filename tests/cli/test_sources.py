@@ -1,9 +1,11 @@
 """``schalter sources`` and the lines of ``schalter check`` about them."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from core.claims import claimed
 from tests.cli.conftest import Installation, one_line
 from tests.sources.crm import ANNA, BERT, Crm, logins
 
@@ -46,6 +48,12 @@ def test_sync_reads_every_source_in_order(
         ("crm", 1, 0),
         ("erp", 2, 1),
     ]
+    assert {each["state"] for each in listed} == {"answers"}
+    assert all(0 <= each["age_seconds"] < 60 for each in listed)
+    assert all(each["next"] > each["read"] for each in listed)
+    table = small_installation.run("--config", config, "sources", "list").stdout.splitlines()
+    assert table[0].split() == ["NAME", "STATE", "RECORDS", "CONFLICTS", "READ", "NEXT", "ERROR"]
+    assert re.fullmatch(r"crm +answers +1 +0 +\d+ s ago +in \d+ min +\(none\)", table[1])
     (conflict,) = small_installation.json("--config", config, "sources", "conflicts")["conflicts"]
     assert (conflict["source"], conflict["key"], conflict["kind"]) == ("erp", "3", "login")
 
@@ -71,6 +79,41 @@ def test_one_that_is_away_hinders_no_other(
     checked = small_installation.run("--config", config, "check")
     assert checked.exit_code == 1
     assert "failed: source crm" in checked.stderr
+
+
+def test_a_loss_is_accepted_for_one_source_by_name(
+    small_installation: Installation, config: Path, crm: Crm, erp: Crm
+) -> None:
+    persons = [
+        ANNA | {"id": number, "login": f"u{number}", "mail": f"u{number}@muster.example"}
+        for number in range(50)
+    ]
+    crm.hold(*persons)
+    erp.hold(BERT)
+    sync = ("--config", config, "sources", "sync")
+    assert small_installation.run(*sync).exit_code == 0
+    crm.hold(*persons[:10])
+    lost = small_installation.run(*sync)
+    assert lost.exit_code == 1
+    assert "schalter sources sync crm --accept-loss" in one_line(lost)
+    assert small_installation.run(*sync, "--accept-loss").exit_code == 2
+    told = small_installation.run(*sync, "crm", "--accept-loss").stdout
+    assert "0 new, 0 changed, 10 unchanged, 0 refused, 40 vanished" in told
+
+
+def test_a_source_that_is_being_read_is_left_alone(
+    small_installation: Installation, config: Path, crm: Crm, erp: Crm
+) -> None:
+    crm.hold(ANNA)
+    erp.hold(BERT | {"login": "s.bert"})
+    with claimed(small_installation.database, "source-crm"):
+        result = small_installation.run("--config", config, "sources", "sync")
+    assert (
+        one_line(result) == "schalter: customer source crm: another process is reading it already"
+    )
+    known = logins(small_installation.database)
+    assert "s.bert" in known
+    assert known.get("anna", (None, ""))[0] is None
 
 
 def test_wrong_names_and_no_sources(small_installation: Installation, config: Path) -> None:
