@@ -1,6 +1,6 @@
 """*Kunden Benutzer*: the accounts of customers. Never deleted, only set invalid."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
@@ -10,6 +10,7 @@ from wtforms.validators import Optional
 
 from core.accounts import password_links
 from core.accounts.consequences import consequences_of_customer_user_cells
+from core.accounts.copies import fixed_fields, with_fixed
 from core.accounts.customer_users import (
     CustomerUserValues,
     customer_user_values,
@@ -21,17 +22,20 @@ from core.accounts.passwords import MIN_CHARACTERS, set_password
 from core.accounts.permissions import access_of, is_valid_account, subject_of
 from core.accounts.preferences import MAX_TICKETS_PER_PAGE, MIN_TICKETS_PER_PAGE, Preferences
 from core.accounts.rights import QueueRight, queue_rights, through_text
-from core.errors import NotFound
+from core.errors import Invalid, NotFound
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.labels import label
 from core.models import BouncingAddress, Customer, CustomerUser
 from core.organisation import load_organisation
 from core.outgoing.bounces import bouncing, clear_bounces
+from core.sources.source import SourceAway
+from core.sources.writing import Written, refusal, save_written, write_to_source
 from core.words import Validity
 from portal.account import PreferencesForm
 from portal.admin.cells import NEW, cell_choices, cell_views, posted_changes
 from portal.admin.confirming import ask_first
+from portal.admin.copies import has_sources, lock, origin_of
 from portal.admin.customers import group_choices, known_numbers
 from portal.admin.forms import EditForm, LinesField, long_text, text
 from portal.admin.links import tickets_url
@@ -45,9 +49,10 @@ from portal.admin.passwords import (
     say_invited,
     shown_once,
 )
+from portal.admin.sources import sections
 from portal.admin.stored import stored
 from portal.areas import Area, Audience
-from portal.database import reading, writing
+from portal.database import database, end_reading, reading, writing
 from portal.forms import choices
 from portal.history import history_page
 from portal.parameters import id_of_request, text_of_request, word_of_request
@@ -140,6 +145,7 @@ def index() -> str:
         count=count_customer_users(session, wanted),
         customer=_customer(session, wanted),
         everybody=count_customer_users(session, CustomerUserFilter()),
+        has_sources=has_sources(page.items),
         group_choices=group_choices(session),
         is_valid=is_valid_account,
         page=page,
@@ -164,6 +170,7 @@ def new() -> Response:
         "admin/customer_user.html",
         account=None,
         bouncing={},
+        origin=None,
         cells=cell_views(organisation(), NEW, customer_user_cells(reading(), organisation(), None)),
         rights=[],
         **_context(),
@@ -174,8 +181,10 @@ def new() -> Response:
 def edit(object_id: int) -> Response:
     """Show a customer user, and change it."""
     account = stored(reading(), CustomerUser, object_id)
-    form = CustomerUserForm(obj=customer_user_values(account))
+    values = customer_user_values(account)
+    form = CustomerUserForm(obj=values)
     form.offer()
+    lock(form, fixed_fields(account, values, _writable(account)))
     if not form.is_submitted():
         form.read_now(reading(), KIND, account)
     elif form.validate():
@@ -193,6 +202,7 @@ def edit(object_id: int) -> Response:
         bouncing=_bouncing(session, [account]),
         cells=cell_views(organisation(), object_id, cells),
         is_valid=is_valid_account,
+        origin=origin_of(account),
         rights=_rights(session, account),
         tickets_url=tickets_url("customer_user", object_id),
         **_context(),
@@ -294,24 +304,58 @@ def _create(form: NewCustomerUserForm) -> Response:
 
 
 def _change(form: CustomerUserForm, object_id: int) -> Response:
+    changes = posted_changes(object_id)
+    back = url_for(".edit", object_id=object_id)
+    account = stored(reading(), CustomerUser, object_id)
+    written = None
+    if account.source is not None:
+        # Before anything is written to the source, for that is not undone when somebody is asked.
+        hidden = consequences_of_customer_user_cells(reading(), organisation(), changes)
+        if question := ask_first(hidden, back):
+            return question
+        written = _write_to_source(account, form)
     session, actor = writing(), the_viewer().actor
     account = stored(session, CustomerUser, object_id)
-    changes = posted_changes(object_id)
     hidden = consequences_of_customer_user_cells(session, load_organisation(session), changes)
-    save_customer_user(
-        session,
-        actor,
-        form.values(),
-        account,
-        form.version_read,
-        create_customer=form.create_customer.data,
-    )
+    values = _values(account, form)
+    if written is not None:
+        save_written(session, actor, sections(), account, values, form.version_read, written)
+    else:
+        save_customer_user(
+            session,
+            actor,
+            values,
+            account,
+            form.version_read,
+            create_customer=form.create_customer.data,
+        )
     save_customer_user_cells(session, actor, changes)
-    back = url_for(".edit", object_id=object_id)
-    if question := ask_first(hidden, back):
+    if written is None and (question := ask_first(hidden, back)):
         return question
     flash(_("Saved."))
     return redirect(back, 303)
+
+
+def _write_to_source(account: CustomerUser, form: CustomerUserForm) -> Written | None:
+    """Let the source of a copy have what was changed of it. Raises like ``write_to_source``."""
+    values, object_id = _values(account, form), account.id
+    end_reading()
+    try:
+        return write_to_source(database(), sections(), object_id, values, form.version_read)
+    except SourceAway as error:
+        raise Invalid("", refusal(error.source, error.reason)) from None
+
+
+def _values(account: CustomerUser, form: CustomerUserForm) -> CustomerUserValues:
+    """Return what was entered; of a copy only what may be changed here."""
+    before = customer_user_values(account)
+    return with_fixed(account, before, form.values(), _writable(account))
+
+
+def _writable(account: CustomerUser) -> Collection[str]:
+    """Return which fields of a copy are changed in its source from here."""
+    origin = origin_of(account)
+    return origin.writable if origin is not None else ()
 
 
 def _context() -> dict[str, object]:

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from core.accounts.consequences import consequences_of_customer_cells
+from core.accounts.copies import fixed_fields, with_fixed
 from core.accounts.customers import CustomerValues, customer_values, save_customer
 from core.accounts.lists import (
     CustomerFilter,
@@ -25,6 +26,7 @@ from core.models import Customer
 from core.organisation import load_organisation
 from portal.admin.cells import NEW, cell_choices, cell_views, posted_changes
 from portal.admin.confirming import ask_first
+from portal.admin.copies import has_sources, lock, origin_of
 from portal.admin.forms import EditForm, LinesField, ValidField, long_text, text
 from portal.admin.links import tickets_url
 from portal.admin.stored import stored
@@ -88,6 +90,7 @@ def index() -> str:
         count=count_customers(session, wanted),
         everybody=count_customers(session, CustomerFilter()),
         group_choices=group_choices(session),
+        has_sources=has_sources(page.items),
         page=page,
         parameters=parameters_of(wanted),
         wanted=wanted,
@@ -113,6 +116,7 @@ def new() -> Response:
     return form.answer(
         "admin/customer.html",
         customer=None,
+        origin=None,
         cells=cell_views(organisation(), NEW, cells),
         **_context(reading()),
     )
@@ -122,7 +126,9 @@ def new() -> Response:
 def edit(object_id: int) -> Response:
     """Show a customer, and change it."""
     customer = stored(reading(), Customer, object_id)
-    form = CustomerForm(obj=customer_values(customer))
+    values = customer_values(customer)
+    form = CustomerForm(obj=values)
+    lock(form, fixed_fields(customer, values))
     if not form.is_submitted():
         form.read_now(reading(), KIND, customer)
     elif form.validate():
@@ -143,6 +149,7 @@ def edit(object_id: int) -> Response:
             organisation(), object_id, customer_cells(session, organisation(), customer)
         ),
         is_valid=is_valid_account,
+        origin=origin_of(customer),
         tickets_url=tickets_url("customer", object_id),
         **_context(session),
     )
@@ -194,7 +201,8 @@ def _change(form: CustomerForm, object_id: int) -> Response:
     customer = stored(session, Customer, object_id)
     changes = posted_changes(object_id)
     hidden = consequences_of_customer_cells(session, load_organisation(session), changes)
-    save_customer(session, actor, form.values(), customer, form.version_read)
+    values = with_fixed(customer, customer_values(customer), form.values())
+    save_customer(session, actor, values, customer, form.version_read)
     save_customer_cells(session, actor, changes)
     back = url_for(".edit", object_id=object_id)
     if question := ask_first(hidden, back):
