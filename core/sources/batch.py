@@ -30,7 +30,7 @@ from core.accounts.customers import (
 from core.accounts.saving import flush, saved_event
 from core.audit import Actor, record_all
 from core.db import reserve_ids
-from core.errors import InvalidFields
+from core.errors import Invalid, InvalidFields
 from core.i18n import gettext as _
 from core.mail.text import one_line
 from core.models import Base, Customer, CustomerUser, CustomerUserAddress, now
@@ -101,9 +101,9 @@ class Progress:
 class Verdict:
     """What a record comes to. ``current`` is its copy, ``copy`` the account that becomes it.
 
-    It may have to wait for the end of the pass; with a ``conflict`` it is refused. Otherwise
-    ``checked`` is what the account is to be, and ``customer`` what its customer is to be, None
-    where that stays as it is.
+    It may have to wait for the end of the pass; with a ``conflict`` it is refused, by ``errors``
+    where it is faulty. Otherwise ``checked`` is what the account is to be, and ``customer`` what
+    its customer is to be, None where that stays as it is.
     """
 
     record: SourceRecord
@@ -114,6 +114,7 @@ class Verdict:
     before: CustomerUserValues | None = None
     checked: CheckedCustomerUser | None = None
     customer: CustomerValues | None = None
+    errors: Sequence[Invalid] = ()
 
     @property
     def is_same(self) -> bool:
@@ -183,6 +184,10 @@ class Batch:
         self._customers: list[tuple[Customer, CustomerValues | None, CustomerValues]] = []
         self._invalidating = Invalidating(session, side.actor)
 
+    def judge(self) -> list[Verdict]:
+        """Return what each record comes to; nothing is changed by asking."""
+        return [self._judge(record) for record in self._records]
+
     def would_write(self) -> bool:
         """Whether bringing these in would change anything; nothing is changed by asking."""
         for record in self._records:
@@ -248,7 +253,7 @@ class Batch:
             customer = self._wanted_customer(record, checked.values.customer_number)
         except InvalidFields as error:
             faulty = _conflict(record, SourceConflict.FAULTY, str(error))
-            return Verdict(record, current, conflict=faulty)
+            return Verdict(record, current, conflict=faulty, errors=error.errors)
         return Verdict(
             record,
             current,

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.audit import Actor
 from core.models import CustomerUser, RecordConflict, now
-from core.sources.batch import Batch, Progress, Side, Tally, wanted_values
+from core.sources.batch import Batch, Progress, Side, Tally, Verdict, wanted_values
 from core.sources.conflicts import ConflictList
 from core.sources.customer_moves import CustomerMoves
 from core.sources.groups import SourceGroups
@@ -62,6 +62,10 @@ class Mirror:
             return rest
         self._take(batch)
         return []
+
+    def judge(self, session: Session, records: Sequence[SourceRecord]) -> Sequence[Verdict]:
+        """Return what each record would come to; the session need only read."""
+        return Batch(session, self._side, self._so_far, records, lock=False).judge()
 
     def bring(self, session: Session, records: Sequence[SourceRecord]) -> None:
         """Make the copies of these records agree with them, in a transaction of the caller.

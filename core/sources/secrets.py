@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 HIDDEN = "•••"
 
-_SECRET = re.compile(r"pass|pwd|^pw$|_pw$|^pw_|secret|hash|token|salt|otp", re.IGNORECASE)
+_SECRET = re.compile(r"pass|kennw|pwd|^pw$|_pw$|^pw_|secret|hash|token|salt|otp", re.IGNORECASE)
 
 
 def shown(name: str, values: tuple[str, ...], secret: Collection[str] = ()) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from core.accounts.customer_users import customer_user_values
+from core.accounts.customer_users import CustomerUserValues, customer_user_values
 from core.accounts.permissions import is_valid_account
 from core.db import Database
 from core.intake.again import Summary, summary_of
@@ -300,15 +300,20 @@ def _record_texts(record: SourceRecord) -> dict[str, str]:
     }
 
 
-def _account_texts(account: CustomerUser, managed: Collection[str]) -> Mapping[str, str]:
-    values = customer_user_values(account)
-    plain = {name: getattr(values, name) for name in FIELDS if name not in _NOT_TEXTS}
-    groups = {row.group.name: row.permission for row in account.permissions}
+def account_texts(values: CustomerUserValues) -> dict[str, str]:
+    """Return what an account has of what a record can say, as people read it, by field."""
     return {
-        **plain,
-        "customer_name": account.customer.name,
+        **{name: getattr(values, name) for name in FIELDS if name not in _NOT_TEXTS},
         "more_addresses": ", ".join(values.more_addresses),
         "valid": label(values.valid),
+    }
+
+
+def _account_texts(account: CustomerUser, managed: Collection[str]) -> Mapping[str, str]:
+    groups = {row.group.name: row.permission for row in account.permissions}
+    return {
+        **account_texts(customer_user_values(account)),
+        "customer_name": account.customer.name,
         "groups": _groups_text({name: groups[name] for name in groups if name in managed}),
     }
 

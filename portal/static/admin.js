@@ -3,8 +3,9 @@
 //   <div data-cell>               one cell, replaced by how it is stored now
 //   <p data-matrix-status>        says what was saved
 //   <input data-suggest="URL">    fills the datalist of the input as somebody types
-//   <div data-preview>            in a form: how its texts look, renewed as somebody types, so
-//                                 that data-preview-button is not needed
+//   <div data-preview>            in a form: what follows from what is typed, renewed as somebody
+//                                 types, so that data-preview-button is not needed; there may be
+//                                 several
 //   <button data-copy="SELECTOR"> copies the value of a field
 {
   // Cells of permissions. The form may be replaced by the search, so the page listens.
@@ -89,8 +90,7 @@
 
   // Previews: the form is sent as the button for them would, and the answer's preview shown.
   const PREVIEW_WAIT = 400; // ms after the last key
-  const preview = document.querySelector("[data-preview]");
-  const previewed = preview?.closest("form");
+  const previewed = document.querySelector("[data-preview]")?.closest("form");
   if (previewed) {
     previewed.querySelector("[data-preview-button]").hidden = true;
     let timer = 0;
@@ -102,8 +102,10 @@
       body.set("preview", "1");
       try {
         const answer = await fetch(location.pathname, { method: "POST", body, signal: running.signal });
-        const fresh = (await parse(answer)).querySelector("[data-preview]");
-        if (fresh) preview.replaceChildren(...document.adoptNode(fresh).childNodes);
+        const fresh = (await parse(answer)).querySelectorAll("[data-preview]");
+        const shown = previewed.querySelectorAll("[data-preview]");
+        if (fresh.length !== shown.length) return;
+        shown.forEach((each, i) => each.replaceChildren(...document.adoptNode(fresh[i]).childNodes));
       } catch {
         // The next key tries again.
       }
@@ -115,9 +117,9 @@
   }
 
   for (const button of document.querySelectorAll("[data-copy]")) {
-    const field = document.querySelector(button.dataset.copy);
     button.hidden = !navigator.clipboard;
     button.addEventListener("click", async () => {
+      const field = document.querySelector(button.dataset.copy); // a preview may have renewed it
       field.select();
       await navigator.clipboard.writeText(field.value);
       button.querySelector("span").textContent = button.dataset.copied;
