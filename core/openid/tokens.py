@@ -42,20 +42,19 @@ class UnknownKey(ProviderFault):
 
 
 def public_keys(document: Mapping[str, object]) -> KeySet:
-    """Return the keys of a provider's key set that can verify signatures; others are left out.
+    """Return the public keys of a provider's key set; what nobody here can read is left out.
 
-    Raises ``ProviderFault`` when there is none.
+    Which of them are for signatures is seen when one is used. Raises ``ProviderFault`` when there
+    is none.
     """
     entries = document.get("keys")
     found: list[Key] = []
     for entry in entries[:MAX_KEYS] if isinstance(entries, list) else ():
-        if not isinstance(entry, dict) or entry.get("use") not in (None, "sig"):
-            continue
-        if entry.get("kty") in PUBLIC:
+        if isinstance(entry, dict) and entry.get("kty") in PUBLIC:
             with suppress(JoseError, ValueError, TypeError, KeyError):  # where nobody can read it
                 found.append(import_key(entry))
     if not found:
-        raise ProviderFault("its key set holds no key for signatures")
+        raise ProviderFault("its key set holds no public key")
     return KeySet(found)
 
 

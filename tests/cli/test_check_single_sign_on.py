@@ -57,7 +57,7 @@ def _takes_no_secret(provider: ScriptedProvider) -> None:
     ("lie", "reason"),
     [
         (_calls_itself_otherwise, "it calls itself 'https://other.example'"),
-        (_has_no_keys, "its key set holds no key for signatures"),
+        (_has_no_keys, "its key set holds no public key"),
         (_takes_no_secret, "it takes no client_secret, neither by basic nor by post"),
     ],
 )

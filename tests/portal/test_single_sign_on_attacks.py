@@ -564,7 +564,7 @@ DOCUMENTS: list[tuple[str, Lie, str, str]] = [
     ("a file", declares(jwks_uri="file:///etc/passwd"), DISTRUSTED, "its jwks_uri is no address"),
     ("keys lead elsewhere", replies("/keys", redirect), DISTRUSTED, "leads elsewhere: 302"),
     ("keys are endless", replies("/keys", oversize), DISTRUSTED, "larger than"),
-    ("keys are no keys", replies("/keys", without_keys), DISTRUSTED, "no key for signatures"),
+    ("keys are no keys", replies("/keys", without_keys), DISTRUSTED, "holds no public key"),
     ("keys are away", replies("/keys", broken), AWAY, "answers 503"),
     ("token leads elsewhere", replies("/token", redirect), DISTRUSTED, "leads elsewhere: 302"),
     ("token is endless", replies("/token", oversize), DISTRUSTED, "larger than"),
