@@ -20,6 +20,7 @@ from core.openid.faults import ProviderAway, ProviderDeclined, ProviderFault
 from core.openid.provider import Provider
 from core.words import AccountKind
 from portal.areas import Area, Audience, home_of_kind
+from portal.customer_sources import live_sources
 from portal.database import bookkeeping, database, end_reading
 from portal.identity_providers import provider_named
 from portal.limits import SIGN_IN, limiter
@@ -89,7 +90,13 @@ def _finish(provider: Provider, attempt: Attempt) -> Response:
     try:
         claims = provider.finish(attempt.secrets, _answer())
         token = sign_in_with_claims(
-            database(), attempt.kind, provider.section, claims, peer=peer(), agent=agent
+            database(),
+            attempt.kind,
+            provider.section,
+            claims,
+            peer=peer(),
+            agent=agent,
+            sources=live_sources(),
         )
     except (ProviderFault, NotNamed, NobodyNamed) as fault:
         return _refused(provider.section, attempt.kind, attempt.next, fault)

@@ -13,12 +13,13 @@ from core import audit
 from core.accounts.account import Account, actor_of, object_kind_of
 from core.accounts.logins import login_key
 from core.accounts.sessions import start_session
-from core.accounts.signing_in import MAX_NAME, find_by_keys, may_sign_in, reread
+from core.accounts.signing_in import MAX_NAME, find_by_keys, look_up, may_sign_in, reread
 from core.config import SingleSignOnSection
 from core.db import Database
 from core.errors import SchalterError
 from core.mail.addresses import address_key
 from core.openid.tokens import Claims
+from core.sources.live import LiveSources
 from core.words import AccountKind
 
 ADDRESS: Final = "email"  # the claim of which a provider says whether it has verified it
@@ -50,13 +51,17 @@ def sign_in_with_claims(
     *,
     peer: str,
     agent: str,
+    sources: LiveSources | None = None,
 ) -> str:
     """Begin a session of the account that verified claims are about; return its token.
 
-    ``peer`` is the browser's network address, ``agent`` what it calls itself. Raises ``NotNamed``
-    and ``NobodyNamed``.
+    ``peer`` is the browser's network address, ``agent`` what it calls itself. Customer users are
+    looked up in the ``sources`` before, so that who has left one does not get in. Raises
+    ``NotNamed`` and ``NobodyNamed``.
     """
     named = _named(section, claims)
+    if kind is AccountKind.CUSTOMER:
+        look_up(database, sources, named)
     with database.write() as session:
         account = _account(session, kind, section, named)
         token = start_session(session, account, peer=peer, agent=agent, vouched_for=True)

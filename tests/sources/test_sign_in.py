@@ -9,6 +9,8 @@ import pytest
 from core.accounts.passwords import hash_password, set_password
 from core.accounts.sessions import Visit
 from core.accounts.signing_in import SignedIn, SignInFailed, change_password, sign_in
+from core.accounts.single_sign_on import NobodyNamed, sign_in_with_claims
+from core.config import SingleSignOnSection
 from core.db import Database
 from core.errors import Invalid
 from core.models import CustomerUser, WebSession, now
@@ -121,6 +123,35 @@ def test_who_is_gone_there_is_invalid_here(
     with pytest.raises(SignInFailed):
         enter(sqlite_database, sources)
     assert logins(sqlite_database) == {"s.anna": ("crm", "invalid"), "s.bert": ("crm", "valid")}
+
+
+class TestVouchedFor:
+    """Who is named by an identity provider is looked up, too: no password is asked for there."""
+
+    PROVIDER = SingleSignOnSection(
+        name="firm", label="Firm", issuer="https://id.example", client_id="schalter",
+        accounts="customers", claim="sub", matches="login",
+    )  # fmt: skip
+
+    def enter(self, database: Database, sources: LiveSources, login: str) -> str:
+        return sign_in_with_claims(
+            database, AccountKind.CUSTOMER, self.PROVIDER, {"sub": login},
+            peer="192.0.2.1", agent="", sources=sources,
+        )  # fmt: skip
+
+    def test_who_is_new_there(
+        self, sqlite_database: Database, crm: Crm, sources: LiveSources
+    ) -> None:
+        crm.execute("UPDATE \"Kunden Benutzer\" SET id = 9, login = 'new' WHERE id = 1")
+        assert self.enter(sqlite_database, sources, "new")
+
+    def test_who_is_gone_there(
+        self, sqlite_database: Database, crm: Crm, sources: LiveSources
+    ) -> None:
+        crm.execute('DELETE FROM "Kunden Benutzer" WHERE id = 1')
+        with pytest.raises(NobodyNamed):
+            self.enter(sqlite_database, sources, "s.anna")
+        assert self.enter(sqlite_database, sources, "s.bert")
 
 
 class TestAway:
