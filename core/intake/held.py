@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from core import audit
 from core.accounts.customer_users import add_address
-from core.accounts.managed import decided_there
+from core.accounts.managed import decided_there, groups_of_source
 from core.accounts.matrix import CellChange, customer_user_cells, save_customer_user_cells
 from core.accounts.staff import staff_queue_ids
 from core.audit import Actor
@@ -201,6 +201,8 @@ def _decided(
     prepared = prepare(original(delivery), reference=delivery.mail.reference)
     facts = gather_release(session, organisation, prepared, choice)
     decision = decide(facts)
+    if _misses_right(facts, decision):
+        _check_given_here(session, facts, decision)
     if give_right and _misses_right(facts, decision):
         _give_right(session, organisation, actor, staff, facts)
         facts = gather_release(session, organisation, prepared, choice)
@@ -216,6 +218,20 @@ def _misses_right(facts: Facts, decision: Decision) -> bool:
     return is_forbidden and facts.match.account is not None
 
 
+def _check_given_here(session: Session, facts: Facts, decision: Decision) -> None:
+    """Raise ``Forbidden`` where the right that is missing can only be given in a source."""
+    assert facts.match.account is not None and facts.release is not None
+    account = session.get_one(CustomerUser, facts.match.account.customer_user_id)
+    group = session.get_one(Group, facts.release.queue.group_id).name
+    if group in groups_of_source(session, account):
+        raise Forbidden(f"{_because(decision)} {decided_there(account, group).message}")
+
+
+def _because(decision: Decision) -> str:
+    last = decision.steps[-1]
+    return _(last.because, **dict(last.values))
+
+
 def _give_right(
     session: Session, organisation: Organisation, actor: Actor, staff: Staff, facts: Facts
 ) -> None:
@@ -226,9 +242,6 @@ def _give_right(
     account = session.get_one(CustomerUser, facts.match.account.customer_user_id)
     group_id = facts.release.queue.group_id
     cell = customer_user_cells(session, organisation, account)[group_id]
-    if cell.decided_by:
-        group = session.get_one(Group, group_id).name
-        raise Forbidden(decided_there(account, group).message)
     change = CellChange(account.id, group_id, cell.direct, Permission.RW)
     save_customer_user_cells(session, actor, [change])
 
@@ -236,8 +249,7 @@ def _give_right(
 def _check(facts: Facts, decision: Decision) -> None:
     if isinstance(decision.outcome, OpenTicket | AppendArticle):
         return
-    last = decision.steps[-1]
-    because = _(last.because, **dict(last.values))
+    because = _because(decision)
     if _misses_right(facts, decision):
         account, queue = facts.match.account, facts.release.queue if facts.release else None
         assert account is not None and queue is not None
