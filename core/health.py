@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from core.accounts.staff import signs_in_here
 from core.accounts.staff_directory import DirectoryAway, staff_directory_of
-from core.config import Config, RelaySection, StaffDirectorySection
+from core.config import AnySourceSection, Config, RelaySection, StaffDirectorySection
 from core.content_checks import ping_clamd, ping_rspamd
 from core.db import Database
 from core.errors import ConfigError, SchalterError
@@ -30,9 +30,10 @@ from core.outgoing.lists import outbox_state
 from core.outgoing.relay import Deadlines, RelayFault, relay_session, tls_context
 from core.revision import check_revision, newest_revision
 from core.secret_key import load_secret_key
-from core.sources.configured import open_sources
+from core.sources.look import SourceLook, look_at_source
+from core.sources.overview import is_overdue
 from core.sources.passes import count_conflicts
-from core.sources.source import CustomerSource, SourceAway
+from core.sources.source import SourceAway
 from core.words import Role
 
 SECONDS = 4.0  # that anything outside this machine gets
@@ -137,32 +138,40 @@ def check_migrations(database: Database) -> Check:
 
 
 def check_sources(config: Config, database: Database) -> Iterator[Check]:
-    """Does each customer source answer, and when was all of it last read?"""
-    try:
-        with open_sources(config) as sources:
-            for source in sources:
-                yield _check_source(database, source)
-    except ConfigError as error:
-        yield Check("source", State.FAILED, str(error))
+    """Does each customer source answer, is there what is named, and when was all of it read?"""
+    for section in config.customer_sources:
+        name = f"source {section.name}"
+        try:
+            found = look_at_source(section)
+        except SourceAway as error:
+            yield Check(name, State.FAILED, error.reason)
+        except ConfigError as error:
+            yield Check(name, State.FAILED, str(error))
+        else:
+            yield _about_source(name, section, database, found)
 
 
-def _check_source(database: Database, source: CustomerSource) -> Check:
-    name = f"source {source.name}"
-    try:
-        records = source.count()
-    except SourceAway as error:
-        return Check(name, State.FAILED, error.reason)
+def _about_source(
+    name: str, section: AnySourceSection, database: Database, found: SourceLook
+) -> Check:
     with database.read() as session:
-        state = session.get(SourceState, source.name)
-        conflicts = count_conflicts(session, source.name)
-    if state is None or state.last_pass_at is None:
-        advice = f"{records} records, never read: run schalter sources sync"
-        return Check(name, State.WARNING, advice)
-    text = f"{records} records, all read {state.last_pass_at:%Y-%m-%d %H:%M} UTC"
+        state = session.get(SourceState, section.name) or SourceState(name=section.name)
+        conflicts = count_conflicts(session, section.name)
+    told = f"{found.records} records"
+    worries = []
+    if state.last_pass_at is None:
+        worries.append(f"never read: run schalter sources sync {section.name}")
+    else:
+        told += f", all read {state.last_pass_at:%Y-%m-%d %H:%M} UTC"
+        if is_overdue(section, state):
+            worries.append("that is too long ago: run schalter worker, or schalter sources sync")
+    if found.missing:
+        worries.append(
+            f"none of {found.looked_at} records has {', '.join(found.missing)}: look at its map"
+        )
     if conflicts:
-        told = f"{text}; conflicts: {conflicts}, see schalter sources conflicts"
-        return Check(name, State.WARNING, told)
-    return Check(name, State.OK, text)
+        worries.append(f"conflicts: {conflicts}, see schalter sources conflicts")
+    return Check(name, State.WARNING if worries else State.OK, "; ".join([told, *worries]))
 
 
 def check_staff_directory(config: Config, database: Database) -> Iterator[Check]:

@@ -16,3 +16,10 @@ def mapping_of(section: AnySourceSection) -> SourceFields:
     found = getattr(section, mapping_key(section))
     assert isinstance(found, SourceFields)
     return found
+
+
+def columns_named(section: AnySourceSection) -> list[str]:
+    """Return the columns or attributes that are named, each once."""
+    named = mapping_of(section).model_dump().values()
+    lists = ([each] if isinstance(each, str) else each for each in named)
+    return list(dict.fromkeys(name for names in lists for name in names if name))
