@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import text
 
 from core.audit import SYSTEM
-from core.models import Customer, CustomerUser, now
+from core.models import Customer, CustomerUser
 from core.sources.adopt import adopt
 from tests.portal.admin.browsing import Admin
 from tests.portal.admin.firm import account_named
@@ -80,21 +80,12 @@ def test_the_form_of_a_copy_says_where_it_is_kept(copies: RunningPortal, ada: Ad
     assert {name for name in LOCKED if is_locked(page, name)} == set(LOCKED)
     assert not [name for name in [*OPEN, "email", "phone"] if is_locked(page, name)]
     assert 'name="create_customer"' not in page
-    assert "gone from the customer source" not in page
 
 
 def test_an_account_that_is_kept_here_has_no_locks(copies: RunningPortal, ada: Admin) -> None:
     page = ada.get(path_of(copies, "anna"))
     assert "comes from the customer source" not in page
     assert not [name for name in [*LOCKED, *OPEN] if is_locked(page, name)]
-
-
-def test_one_that_is_gone(copies: RunningPortal, ada: Admin) -> None:
-    with copies.database.write() as session:
-        session.execute(
-            update(CustomerUser).where(CustomerUser.login == "s.anna").values(source_gone_at=now())
-        )
-    assert "gone from the customer source since" in ada.get(path_of(copies))
 
 
 def test_a_source_that_is_configured_no_longer(
