@@ -55,7 +55,7 @@ def bring_in(session: Session, member: DirectoryMember, peer: str = "") -> Staff
         _note_refused(session, member, current, problems, peer)
         _make_invalid(session, current, peer)
         return None
-    _note_seen(session, [member.key])
+    _note_seen(session, member.key)
     return staff
 
 
@@ -89,8 +89,6 @@ def review(database: Database, directory: StaffDirectory | None) -> Collection[s
     if directory is not None and not members and len(known) > 1:
         log.warning("staff directory: it knows none of %d members of staff: ignored", len(known))
         return []
-    with database.write() as session:
-        _note_seen(session, members)
     return [login for key, login in known.items() if not _still_here(database, key, members)]
 
 
@@ -125,11 +123,9 @@ def _make_invalid(session: Session, staff: Staff | None, peer: str) -> None:
         save_staff(session, _actor(peer), values, staff, directory_key=staff.directory_key)
 
 
-def _note_seen(session: Session, keys: Collection[str]) -> None:
-    """Write down that these entries are there, past the version: nobody has changed anything."""
-    session.execute(
-        update(Staff).where(Staff.directory_key.in_(keys)).values(directory_seen_at=now())
-    )
+def _note_seen(session: Session, key: str) -> None:
+    """Write down that an entry is there, past the version: nobody has changed anything."""
+    session.execute(update(Staff).where(Staff.directory_key == key).values(directory_seen_at=now()))
 
 
 def _note_refused(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from core.directory.client import SECONDS
 from portal.admin.fixed import CONFIG
 from portal.app import Portal
 from portal.staff_directory import set_staff_directory, staff_directory
@@ -138,7 +139,7 @@ def test_while_it_is_away_a_local_admin_signs_in_at_once(
     assert len(set(texts)) == 1
     begun = time.monotonic()
     assert signs_in(pages, SIGN_IN, "ada", LOCAL_PASSWORD)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < SECONDS  # it was not asked
 
 
 def test_the_page_of_the_configuration_shows_it(ada: Admin, anna: str) -> None:
