@@ -1,10 +1,11 @@
 """Lists of customers and customer users: searched, filtered, counted, page by page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true
-from sqlalchemy.orm import Session, contains_eager, selectinload
+from sqlalchemy.orm import InstrumentedAttribute, Session, contains_eager, selectinload
 
 from core.accounts.search_text import contains_words
 from core.models import Customer, CustomerGroup, CustomerUser, CustomerUserGroup
@@ -47,13 +48,10 @@ def find_customer_users(
     statement = (
         select(CustomerUser)
         .join(CustomerUser.customer)
-        .where(_matches(wanted))
         .options(contains_eager(CustomerUser.customer), selectinload(CustomerUser.addresses))
     )
     keys = (CustomerUser.sort_key, CustomerUser.id)
-    return read_page(
-        session, statement, keys, descending=False, cursor=cursor, limit=min(limit, MAX_PAGE)
-    )
+    return _page(session, statement, keys, _matches(wanted), wanted.query, cursor, limit)
 
 
 def count_customer_users(session: Session, wanted: CustomerUserFilter) -> int:
@@ -65,13 +63,10 @@ def find_customers(
     session: Session, wanted: CustomerFilter, *, cursor: str | None = None, limit: int = 25
 ) -> Page[Customer]:
     """Return a page of customers by name, with their domains."""
-    statement = (
-        select(Customer).where(_customer_matches(wanted)).options(selectinload(Customer.domains))
-    )
+    statement = select(Customer).options(selectinload(Customer.domains))
     keys = (Customer.sort_key, Customer.id)
-    return read_page(
-        session, statement, keys, descending=False, cursor=cursor, limit=min(limit, MAX_PAGE)
-    )
+    matches = _customer_matches(wanted)
+    return _page(session, statement, keys, matches, wanted.query, cursor, limit)
 
 
 def count_customers(session: Session, wanted: CustomerFilter) -> int:
@@ -88,6 +83,28 @@ def customer_user_counts(session: Session, customer_ids: list[int]) -> dict[int,
     )
     found: dict[int, int] = dict(rows.all())
     return {customer_id: found.get(customer_id, 0) for customer_id in customer_ids}
+
+
+def _page(
+    session: Session,
+    statement: Select[Any],
+    keys: Sequence[InstrumentedAttribute[Any]],
+    matches: ColumnElement[bool],
+    query: str,
+    cursor: str | None,
+    limit: int,
+) -> Page[Any]:
+    """Return a page of a list; words are looked for by reading the table."""
+    is_searched = bool(query.strip())
+    return read_page(
+        session,
+        statement if is_searched else statement.where(matches),
+        keys,
+        descending=False,
+        cursor=cursor,
+        limit=min(limit, MAX_PAGE),
+        searched=matches if is_searched else None,
+    )
 
 
 def _matches(wanted: CustomerUserFilter) -> ColumnElement[bool]:

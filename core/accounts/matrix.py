@@ -218,7 +218,7 @@ def _matrix(
         Row(holder, _cells(session, organisation, groups, table.own, holder, grants))
         for holder, grants in zip(found.items, _grants(session, found.items), strict=True)
     )
-    return Matrix(groups, Page(rows, found.previous, found.next))
+    return Matrix(groups, Page(rows, found.previous, found.next, found.count))
 
 
 def _holder_cells(

@@ -142,7 +142,7 @@ def index() -> str:
     return render_template(
         "admin/customer_users.html",
         bouncing=_bouncing(session, page.items),
-        count=count_customer_users(session, wanted),
+        count=page.count_or(lambda: count_customer_users(session, wanted)),
         customer=_customer(session, wanted),
         everybody=count_customer_users(session, CustomerUserFilter()),
         has_sources=has_sources(page.items),

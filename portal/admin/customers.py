@@ -87,7 +87,7 @@ def index() -> str:
     return render_template(
         "admin/customers.html",
         accounts=customer_user_counts(session, [customer.id for customer in page.items]),
-        count=count_customers(session, wanted),
+        count=page.count_or(lambda: count_customers(session, wanted)),
         everybody=count_customers(session, CustomerFilter()),
         group_choices=group_choices(session),
         has_sources=has_sources(page.items),

@@ -92,9 +92,10 @@ class _Table(Generic[Holder]):
 
 def _find_customer_users(session: Session, here: Organisation) -> _Found[CustomerUser]:
     wanted = replace(customer_users.filter_of_request(), group_id=None)
+    matrix = customer_user_matrix(session, here, wanted, cursor=_cursor(), limit=_limit())
     return _Found(
-        customer_user_matrix(session, here, wanted, cursor=_cursor(), limit=_limit()),
-        count_customer_users(session, wanted),
+        matrix,
+        matrix.page.count_or(lambda: count_customer_users(session, wanted)),
         wanted.query,
         customer_users.parameters_of(wanted),
     )
@@ -102,9 +103,10 @@ def _find_customer_users(session: Session, here: Organisation) -> _Found[Custome
 
 def _find_customers(session: Session, here: Organisation) -> _Found[Customer]:
     wanted = replace(customers.filter_of_request(), group_id=None)
+    matrix = customer_matrix(session, here, wanted, cursor=_cursor(), limit=_limit())
     return _Found(
-        customer_matrix(session, here, wanted, cursor=_cursor(), limit=_limit()),
-        count_customers(session, wanted),
+        matrix,
+        matrix.page.count_or(lambda: count_customers(session, wanted)),
         wanted.query,
         customers.parameters_of(wanted),
     )

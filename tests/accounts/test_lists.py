@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import event, text
 
+from core import paging
 from core.accounts.customers import CustomerValues, save_customer
 from core.accounts.groups import GroupValues, save_group
 from core.accounts.lists import (
@@ -19,6 +21,7 @@ from core.accounts.lists import (
 from core.accounts.matrix import CellChange, save_customer_cells, save_customer_user_cells
 from core.db import Database
 from core.models import CustomerUser
+from core.paging import MAX_SORTED
 from core.words import Permission, Validity
 from tests.accounts.people import ADMIN, ANNA, BERT, customers, saved, the_account, the_customer
 
@@ -241,7 +244,11 @@ def test_a_page_costs_the_same_number_of_statements_whatever_its_length(
     assert costs[0] == costs[1] <= 3
 
 
-def test_the_list_is_read_from_its_index(sqlite_database: Database) -> None:
+@pytest.mark.parametrize(("query", "by_index"), [("", True), ("anna", False)])
+def test_the_list_is_read_from_its_index(
+    sqlite_database: Database, query: str, by_index: bool
+) -> None:
+    """But for a search, which is quicker when it reads the whole table in order, once."""
     with sqlite_database.read() as session:
         statements: list[tuple[str, object]] = []
         event.listen(
@@ -249,10 +256,63 @@ def test_the_list_is_read_from_its_index(sqlite_database: Database) -> None:
             "before_cursor_execute",
             lambda *args: statements.append((args[2], args[3])),
         )
-        find_customer_users(session, CustomerUserFilter(query="anna"))
-        listing, values = next(each for each in statements if "search_text" in each[0])
+        find_customer_users(session, CustomerUserFilter(query=query))
+        listing, values = next(each for each in statements if "sort_key" in each[0])
         assert isinstance(values, tuple)
         plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {listing}", values).all()
     details = " ".join(row[3] for row in plan)
-    assert f"USING INDEX ix_{CustomerUser.__tablename__}_sort_key" in details
-    assert "TEMP B-TREE" not in details
+    table = CustomerUser.__tablename__
+    assert (f"USING INDEX ix_{table}_sort_key" in details) is by_index
+    assert details.count(f"SCAN {table}") == 1
+
+
+@pytest.mark.parametrize("most", [MAX_SORTED, 3])
+def test_pages_of_a_search(database: Database, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Few are found by reading the table, many along the sort order: the pages are the same."""
+    monkeypatch.setattr(paging, "MAX_SORTED", most)
+    customers(database)
+    people = [
+        replace(
+            ANNA,
+            login=f"user{number}",
+            email=f"user{number}@muster.example",
+            last_name=f"{'Weiß' if number % 3 else 'Groß'}-{number % 4}",
+        )
+        for number in range(15)
+    ]
+    saved(database, *people)
+    with database.read() as session:
+        everybody = find_customer_users(session, CustomerUserFilter()).items
+        expected = [each.login for each in everybody if each.last_name.startswith("W")]
+        wanted = CustomerUserFilter(query="weiß")
+        seen: list[list[str]] = []
+        page = find_customer_users(session, wanted, limit=4)
+        while True:
+            assert page.count == (10 if most > 10 else None)
+            assert page.count_or(lambda: count_customer_users(session, wanted)) == 10
+            seen.append([each.login for each in page.items])
+            if page.next is None:
+                break
+            page = find_customer_users(session, wanted, cursor=page.next, limit=4)
+        assert [len(logins) for logins in seen] == [4, 4, 2]
+        assert [login for logins in seen for login in logins] == expected
+        page = find_customer_users(session, wanted, cursor=page.previous, limit=4)
+        assert [each.login for each in page.items] == seen[1]
+
+
+def test_a_search_reads_the_table_once(database: Database) -> None:
+    """Also where nothing is found; what is found tells how many there are."""
+    fill(database)
+    statements: list[str] = []
+    event.listen(
+        database.reader,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, *_rest: statements.append(statement),
+    )
+    for query, count in (("nobody", 0), ("anna", 1)):
+        statements.clear()
+        with database.read() as session:
+            page = find_customer_users(session, CustomerUserFilter(query=query))
+        assert (page.count, len(page.items)) == (count, count)
+        assert len([each for each in statements if "LIKE" in each]) == 1
+        assert all("LIKE" in each or " IN (" in each for each in statements if "SELECT" in each)
