@@ -51,7 +51,8 @@ def questions_of(by: By, values: Iterable[str]) -> Iterator[Question]:
     """Yield what a source is asked for these values; what no source can have is left out."""
     for value in values:
         if 0 < len(value) <= MAX_VALUE and value.isprintable():
-            yield by, value if by is By.KEY else value.casefold()
+            # Not casefold(): strasse@ is another address than straße@.
+            yield by, value if by is By.KEY else value.lower()
 
 
 class LiveSource:

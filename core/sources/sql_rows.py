@@ -1,8 +1,10 @@
 """The table of an SQL source: which statements ask for its rows, and what a row means."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+import idna
 from sqlalchemy import (
     ColumnClause,
     ColumnElement,
@@ -73,7 +75,9 @@ class SqlRows:
         askable = [value for value in values if is_askable(value)]
         if by is By.KEY:
             return self.text_of(self.fields["key"]).in_(askable)
-        folded = [value.lower() for value in askable]
+        if by is By.ADDRESS:
+            askable = [spelling for value in askable for spelling in _spellings(value)]
+        folded = {value.lower() for value in askable}
         names = {
             By.LOGIN: [self.fields["login"]],
             By.ADDRESS: [self.fields["email"], *self._more],
@@ -108,6 +112,14 @@ class SqlRows:
             for name, value in row.items()
             if name not in ours
         }
+
+
+def _spellings(address: str) -> Iterator[str]:
+    """Yield an address as it is, and with the other spelling of a domain with umlauts."""
+    local, _at, domain = address.lower().rpartition("@")
+    yield address
+    with suppress(UnicodeError):  # no domain; an IDNAError is one, too
+        yield f"{local}@{idna.decode(domain) if domain.isascii() else idna.encode(domain).decode()}"
 
 
 def is_askable(value: str) -> bool:

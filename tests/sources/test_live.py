@@ -64,6 +64,14 @@ class TestFreshness:
             sources.look_up(sqlite_database, {by: [value]})
         assert logins(sqlite_database) == {"anna": ("crm", VALID)}
 
+    def test_a_sharp_s_is_no_double_s(self, sqlite_database: Database, crm: Crm) -> None:
+        crm.hold(ANNA | {"mail": "STRAßE@muster.example"}, BERT | {"mail": "b@muster.example"})
+        with live(section_of(crm)) as (sources, _watched):
+            assert of_address(sources, sqlite_database, "strasse@muster.example") == ()
+            assert logins(sqlite_database) == {}
+            assert of_address(sources, sqlite_database, "straße@muster.example") == ()
+        assert logins(sqlite_database) == {"anna": ("crm", VALID)}
+
     def test_a_changed_address(self, database: Database, crm: Crm) -> None:
         crm.hold(ANNA)
         read(database, crm.section())

@@ -129,6 +129,11 @@ LOOK_UPS = [
     (By.LOGIN, ["ANNA"], ["anna"]),
     (By.ADDRESS, ["Anna@Muster.Example"], ["anna"]),
     (By.ADDRESS, ["a.mueller@muster.example"], ["bert"]),  # a further address
+    (By.ADDRESS, ["MÜLLER@Bücher.example"], ["anna"]),
+    (By.ADDRESS, ["müller@xn--bcher-kva.example"], ["anna"]),
+    (By.ADDRESS, ["muller@bücher.example"], []),
+    (By.ADDRESS, ["ä@xn--strae-oqa.example"], ["Großer Müller 🙂"]),
+    (By.ADDRESS, ["ä@strasse.example", "no address", "@", "a@-.example"], []),
     (By.NUMBER, ["k-1000"], ["anna", "bert"]),
     (By.LOGIN, ["nobody"], []),
     (By.LOGIN, ["ann%"], []),
@@ -150,9 +155,10 @@ LOOK_UPS = [
 def test_looks_records_up(any_crm: Crm, by: By, values: list[str], logins: list[str]) -> None:
     columns = COLUMNS | {"key": "name"}
     any_crm.hold(
-        ANNA | {"name": "1"},
+        ANNA | {"name": "1", "mail2": "müller@xn--bcher-kva.example"},
         BERT | {"name": "2", "mail2": "A.Mueller@muster.example", "gueltig": 0},
-        ANNA | {"name": "Ä", "login": "Großer Müller 🙂", "number": "K-2", "mail": "ä@b.example"},
+        ANNA
+        | {"name": "Ä", "login": "Großer Müller 🙂", "number": "K-2", "mail": "ä@straße.example"},
     )
     with closing(SqlSource(any_crm.section(columns=columns), None)) as source:
         assert sorted(record.login for record in source.find(by, values, 10)) == logins
