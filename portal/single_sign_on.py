@@ -147,6 +147,12 @@ def _sentence(fault: SchalterError, label: str) -> str:
             )
         case ProviderDeclined():
             return _("The sign-in with %(label)s was not completed.", label=label)
+        case NobodyNamed(is_certain=False):
+            return _(
+                "There is no account here that belongs to your sign-in with %(label)s, or it "
+                "cannot be looked up at the moment. Please try again later.",
+                label=label,
+            )
         case NobodyNamed():
             return _(
                 "There is no account here that belongs to your sign-in with %(label)s.", label=label

@@ -33,8 +33,11 @@ class NotNamed(SchalterError):
 class NobodyNamed(SchalterError):
     """No account that may sign in is the named one; the text is the reason for the log.
 
-    People are told the same whether there is none, or one that is not valid.
+    People are told the same whether there is none, or one that is not valid. ``is_certain`` is
+    false while a customer source that might know one does not answer.
     """
+
+    is_certain = True
 
 
 def serves(section: SingleSignOnSection, kind: AccountKind) -> bool:
@@ -60,10 +63,13 @@ def sign_in_with_claims(
     ``NotNamed`` and ``NobodyNamed``.
     """
     named = _named(section, claims)
-    if kind is AccountKind.CUSTOMER:
-        look_up(database, sources, named)
+    is_certain = kind is AccountKind.STAFF or look_up(database, sources, named)
     with database.write() as session:
-        account = _account(session, kind, section, named)
+        try:
+            account = _account(session, kind, section, named)
+        except NobodyNamed as nobody:
+            nobody.is_certain = is_certain
+            raise
         token = start_session(session, account, peer=peer, agent=agent, vouched_for=True)
         audit.record(
             session,

@@ -9,9 +9,12 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from core.config import Config
 from core.models import AuditEvent, CustomerUser, CustomerUserAddress, now
 from core.words import Validity
 from portal import sign_on_attempts
+from portal.customer_sources import set_customer_sources
+from tests.sources.crm import Crm
 from tests.support.openid import ScriptedProvider
 from tests.support.portal import RunningPortal, customer_user, post, staff
 from tests.support.single_sign_on import (
@@ -390,6 +393,23 @@ def test_a_copy_of_a_record_signs_in_without_its_source(
         anna.source, anna.source_key, anna.password_hash = "crm", "1", None
         anna.source_seen_at = now()
     sign_on(visitor(pages), provider)
+    assert sessions_of(pages) == ["anna"]
+
+
+def test_a_source_that_does_not_answer_is_no_secret(
+    pages: RunningPortal, provider: ScriptedProvider, configure: Configure, crm: Crm
+) -> None:
+    """Who is known here gets in by the last good copy; nobody else learns whether they would."""
+    crm.execute('DROP TABLE "Kunden Benutzer"')
+    set_customer_sources(pages.app, Config(customer_sources=[crm.section()]))
+    client = visitor(pages)
+    try:
+        provider.claims["email"] = "nobody@muster.example"
+        assert "or it cannot be looked up at the moment" in told(client, sign_on(client, provider))
+        provider.claims["email"] = "anna@muster.example"
+        sign_on(client, provider)
+    finally:
+        set_customer_sources(pages.app, Config())
     assert sessions_of(pages) == ["anna"]
 
 

@@ -13,6 +13,7 @@ from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -39,8 +40,9 @@ class _Unlimited(JWSRegistry):
     max_payload_length = 1_000_000
 
 
+@cache  # making one takes longer than most tests
 def make_key(kid: str) -> RSAKey:
-    """Return a new private key."""
+    """Return a private key with this name, the same each time."""
     return RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"})
 
 
