@@ -26,7 +26,7 @@ _NAMED_BY = 12  # characters of the state
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A sign-in that has been begun: at which provider, as what, and where it leads."""
+    """A sign-in that has been begun: at which provider, as what, and to which page of ours."""
 
     provider: str
     kind: AccountKind

@@ -104,7 +104,7 @@ def _finish(provider: Provider, attempt: Attempt) -> Response:
         with bookkeeping() as writing:
             sessions.sign_out(writing, before.visit, peer())
     session.clear()  # a form's token from before the sign-in is worth nothing after it
-    response = redirect(own_path(attempt.next) or home_of_kind(attempt.kind), 303)
+    response = redirect(attempt.next or home_of_kind(attempt.kind), 303)
     set_session_cookie(response, token)
     return response
 

@@ -307,7 +307,7 @@ def test_an_answer_that_says_something_twice(
 ) -> None:
     client = visitor(pages)
     answer = provider.authorize(begin(client))
-    path = f"/sign-on/work/callback?code=a&state={answer['state']}&code={answer['code']}"
+    path = f"/sign-on/work/callback?code={answer['code']}&state={answer['state']}&code=a"
     assert told(client, client.get(path)).startswith(DISTRUSTED)
     assert sessions_of(pages) == []
 
