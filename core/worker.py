@@ -3,8 +3,8 @@
 Each task is one small transaction, so that a writer never waits long for it. Several workers may
 run on PostgreSQL: each task takes only rows that nobody else has, or deletes what is due anyway.
 While the database is away the worker keeps trying. The courier has a thread of its own, and so
-have the review of staff from a directory and each customer source that is read: a relay, a
-directory or a database that stalls stops nothing else.
+have the review of staff from a directory, each customer source that is read, and the mail that
+waits for sources to answer: a relay, a directory or a database that stalls stops nothing else.
 """
 
 import logging
@@ -26,17 +26,22 @@ from core.config import load_config
 from core.db import Database
 from core.errors import SchalterError
 from core.intake.expire import expire_held
+from core.intake.held_again import decide_again
 from core.intake.number_claims.asking import ask_contacts
 from core.logs import set_up_logging
+from core.models import now
 from core.outgoing.courier import Courier
 from core.outgoing.digests import put_digests
 from core.outgoing.installation import installation_of
 from core.revision import check_revision
+from core.secret_key import Keys
 from core.settings import load_settings
 from core.signals import StopSignals
+from core.sources.live import LiveSources, make_live_sources
 from core.sources.schedule import reading
 
 RETRY_SECONDS = 10.0  # after a task failed
+AGAIN_SECONDS = 20.0  # after which customer sources are asked again about mail held for them
 REVIEW_SECONDS = 300.0  # after which who has left the directory of staff has no access any more
 GRACE_SECONDS = 3.0  # that the mail at hand gets when the worker is to stop
 CUT_SECONDS = 2.0  # for the courier to note that it was cut off
@@ -240,6 +245,43 @@ def _review(database: Database, directory: StaffDirectory | None) -> str:
     return ""
 
 
+@contextmanager
+def deciding_again(database: Database, sources: LiveSources, keys: Keys) -> Iterator[None]:
+    """Let mail be decided again that was held because customer sources did not answer.
+
+    In a thread of its own while the block lasts.
+    """
+    stopped = Event()
+    thread = Thread(
+        target=_decide_again_until_stopped,
+        args=(database, sources, keys, stopped),
+        name="held-again",
+        daemon=True,
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join(GRACE_SECONDS)
+        sources.close()
+
+
+def _decide_again_until_stopped(
+    database: Database, sources: LiveSources, keys: Keys, stopped: Event
+) -> None:
+    while not stopped.wait(AGAIN_SECONDS):
+        try:
+            decided = decide_again(database, sources, keys.ring.believed(now().date()))
+        except DBAPIError as error:
+            log.warning("held mail is not decided again: %s", type(error.orig).__name__)
+        except Exception:  # a defect, or one bad mail, must not end all of this
+            log.exception("held mail is not decided again")
+        else:
+            if decided:
+                log.info("%d held mails are decided again: customer sources answer", decided)
+
+
 def main() -> int:
     """Work until told to stop; return the exit status: 0 stopped, 1 could not start."""
     set_up_logging("worker")
@@ -248,6 +290,7 @@ def main() -> int:
             config = load_config()
             installation = installation_of(config)
             directory = staff_directory_of(config)
+            sources = make_live_sources(config)
             database = Database(config.database.url, managed_groups=config.managed_groups)
             check_revision(database)
         except SchalterError as error:
@@ -258,7 +301,12 @@ def main() -> int:
             log.info("relay.host is not set: outgoing mail waits")
         worker = Worker(database)
         courier = Courier(database, installation, config.relay)
-        with sending(courier), reviewing(database, directory), reading(database, config):
+        with (
+            sending(courier),
+            reviewing(database, directory),
+            reading(database, config),
+            deciding_again(database, sources, Keys(config.secret_key_file)),
+        ):
             while not signals.wait(worker.run_due()):
                 pass
         database.dispose()

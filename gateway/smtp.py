@@ -14,6 +14,7 @@ from typing import ClassVar
 from core.intake.incoming import Envelope, Receipt, Reply
 from core.intake.replies import NO_SPACE, TRY_AGAIN, UNKNOWN_RECIPIENT
 from core.mail.addresses import address_key
+from core.sources.source import SourceAway
 from core.words import Protocol
 from gateway import arguments, replies
 from gateway.arguments import Refused
@@ -316,6 +317,8 @@ class SmtpSession(Session):
         try:
             with self._our_time():
                 receipt = await self.service.intake.take_in(envelope, spool)
+        except SourceAway:  # told in the log by intake, and no fault of ours
+            return TRY_AGAIN
         except Exception as error:  # noqa: BLE001 - the sender keeps the message and tries again
             self._note_fault(error)
             return TRY_AGAIN

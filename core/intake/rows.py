@@ -41,7 +41,8 @@ class Part:
 
     ``key`` recognises redeliveries. ``same_as`` is an earlier part of the same mail for the same
     queue, or added to the same ticket: one ticket serves both addresses. ``released_by`` and
-    ``released_at`` are set when staff file a mail that was held.
+    ``released_at`` are set when staff file a mail that was held, the time alone when it is
+    decided again.
     """
 
     prepared: Prepared
