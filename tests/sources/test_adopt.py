@@ -1,6 +1,6 @@
 """Passwords that were kept at a sign-in, and copies that become accounts which are kept here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import select
@@ -13,9 +13,8 @@ from core.db import Database
 from core.models import AuditEvent, Customer, CustomerUser
 from core.sources import adopt as adopting
 from core.sources.adopt import Adoption, adopt, plan_adoption
+from core.sources.live import LiveSources
 from core.sources.mirror import Mirror
-from core.sources.source import CustomerSource
-from core.sources.sql import SqlSource
 from tests.sources.crm import (
     ANNA,
     BERT,
@@ -27,21 +26,22 @@ from tests.sources.crm import (
     logins,
     read,
 )
+from tests.sources.live import live, section_of
 from tests.sources.test_sign_in import enter
 
 NEW_PASSWORD = "Streuselkuchen 2027"
+NO_SOURCES = LiveSources([], [])
 KEEPING = WITH_PASSWORD | {"keep_passwords": True}
 
 
 @pytest.fixture
-def sources(database: Database, crm: Crm) -> Iterator[Sequence[CustomerSource]]:
+def sources(database: Database, crm: Crm) -> Iterator[LiveSources]:
     """A source with Anna and Bert, who were brought in, and which keeps passwords."""
     crm.hold(ANNA | {"login": "s.anna"}, BERT | {"login": "s.bert"})
     crm.give_passwords()
     read(database, crm.section(**KEEPING))
-    source = SqlSource(crm.section(**KEEPING), None)
-    yield [source]
-    source.close()
+    with live(section_of(crm, **KEEPING)) as (sources, _watched):
+        yield sources
 
 
 def kept(database: Database, login: str = "s.anna") -> str | None:
@@ -52,9 +52,7 @@ def change_password_there(crm: Crm, password: str) -> None:
     crm.execute('UPDATE "Kunden Benutzer" SET pw = :pw', pw=hash_password(password))
 
 
-def test_a_password_that_was_right_is_kept(
-    database: Database, sources: Sequence[CustomerSource]
-) -> None:
+def test_a_password_that_was_right_is_kept(database: Database, sources: LiveSources) -> None:
     version = account(database, "s.anna").version
     enter(database, sources)
     first = kept(database)
@@ -65,14 +63,14 @@ def test_a_password_that_was_right_is_kept(
     assert kept(database, "s.bert") is None
 
 
-def test_a_wrong_one_is_not(database: Database, sources: Sequence[CustomerSource]) -> None:
+def test_a_wrong_one_is_not(database: Database, sources: LiveSources) -> None:
     with pytest.raises(SignInFailed):
         enter(database, sources, password="wrong")
     assert kept(database) is None
 
 
 def test_the_source_alone_says_what_is_right(
-    database: Database, crm: Crm, sources: Sequence[CustomerSource]
+    database: Database, crm: Crm, sources: LiveSources
 ) -> None:
     enter(database, sources)
     change_password_there(crm, NEW_PASSWORD)
@@ -81,24 +79,23 @@ def test_the_source_alone_says_what_is_right(
     enter(database, sources, password=NEW_PASSWORD)
     assert verify_password(NEW_PASSWORD, kept(database))
     with pytest.raises(SignInFailed):
-        enter(database, [], password=NEW_PASSWORD)
+        enter(database, NO_SOURCES, password=NEW_PASSWORD)
     crm.execute('DROP TABLE "Kunden Benutzer"')
     with pytest.raises(SignInFailed):
         enter(database, sources, password=NEW_PASSWORD)
 
 
 def test_what_is_kept_goes_when_the_source_does_not_want_it(
-    database: Database, crm: Crm, sources: Sequence[CustomerSource]
+    database: Database, crm: Crm, sources: LiveSources
 ) -> None:
     enter(database, sources)
-    not_keeping = SqlSource(crm.section(**WITH_PASSWORD), None)
-    enter(database, [not_keeping])
-    not_keeping.close()
+    with live(section_of(crm, **WITH_PASSWORD)) as (not_keeping, _watched):
+        enter(database, not_keeping)
     assert kept(database) is None
 
 
 def test_adopted_accounts_are_kept_here(
-    database: Database, crm: Crm, erp: Crm, sources: Sequence[CustomerSource]
+    database: Database, crm: Crm, erp: Crm, sources: LiveSources
 ) -> None:
     enter(database, sources)
     erp.hold(ANNA | {"login": "e.eva", "number": "E-1", "mail": "eva@erp.example"})
@@ -123,14 +120,12 @@ def test_adopted_accounts_are_kept_here(
         ("s.anna", "crm"),
         ("s.bert", "crm"),
     }
-    assert enter(database, []).account.login == "s.anna"
+    assert enter(database, NO_SOURCES).account.login == "s.anna"
     with pytest.raises(SignInFailed):
-        enter(database, [], "s.bert")
+        enter(database, NO_SOURCES, "s.bert")
 
 
-def test_who_has_no_password_gets_a_link(
-    database: Database, sources: Sequence[CustomerSource]
-) -> None:
+def test_who_has_no_password_gets_a_link(database: Database, sources: LiveSources) -> None:
     def answered() -> int:
         with database.write() as session:
             ask_for_password(session, "s.bert", staff=False, language="de", peer="192.0.2.1")
@@ -143,7 +138,7 @@ def test_who_has_no_password_gets_a_link(
 
 
 def test_the_source_does_not_take_them_back(
-    database: Database, crm: Crm, sources: Sequence[CustomerSource]
+    database: Database, crm: Crm, sources: LiveSources
 ) -> None:
     adopt(database, SYSTEM, "crm")
     crm.execute('UPDATE "Kunden Benutzer" SET tel = :tel', tel="0228 999")
@@ -157,7 +152,7 @@ def test_the_source_does_not_take_them_back(
 
 
 def test_a_pass_that_runs_makes_none_of_them_invalid(
-    database: Database, sources: Sequence[CustomerSource]
+    database: Database, sources: LiveSources
 ) -> None:
     with database.read() as session:
         accounts = session.scalars(select(CustomerUser.id)).all()
@@ -168,7 +163,7 @@ def test_a_pass_that_runs_makes_none_of_them_invalid(
 
 
 def test_more_than_one_transaction_holds(
-    database: Database, sources: Sequence[CustomerSource], monkeypatch: pytest.MonkeyPatch
+    database: Database, sources: LiveSources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adopting, "ROWS_AT_ONCE", 1)
     assert adopt(database, SYSTEM, "crm").accounts == 2
