@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from threading import Thread
+from typing import Any
 from uuid import UUID
 
 import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import delete, func, select
 
+from core.accounts import directory_staff
 from core.accounts.directory_staff import bring_in, review
 from core.accounts.groups import GroupValues, save_group
 from core.accounts.password_links import answer_requests, ask_for_password, invite
@@ -513,6 +515,26 @@ def test_an_entry_without_a_mail_address_is_refused_and_later_on_keeps_the_last(
     assert values(firm, "anna").email == "anna@firm.example"
 
 
+def test_the_strongest_permission_counts_whatever_the_order(firm: Database, slapd: Slapd) -> None:
+    given = section_of(slapd).groups
+    turned = dict(reversed(given.items()))
+    for groups in (given, turned):
+        directory = StaffDirectory(section_of(slapd, groups=groups), READER_PASSWORD)
+        attempt(firm, directory, "anna")
+        directory.close()
+        assert values(firm, "anna").groups["technik"] is RW
+
+
+def test_who_leaves_a_group_there_loses_what_it_gave(
+    firm: Database, slapd: Slapd, directory: StaffDirectory
+) -> None:
+    attempt(firm, directory, "anna")
+    slapd.leave(SALES, ANNA)
+    slapd.leave(TECHNICIANS, ANNA)
+    assert review(firm, directory) == []
+    assert values(firm, "anna").groups == {}
+
+
 def test_a_group_that_is_not_there_gives_nothing_and_shuts_nobody_out(
     firm: Database, slapd: Slapd, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -541,6 +563,8 @@ def test_all_admins_of_the_directory_may_leave(
     firm: Database, slapd: Slapd, directory: StaffDirectory
 ) -> None:
     attempt(firm, directory, "bert")
+    with firm.write() as session:  # even if nobody here could take their place
+        staff_with_login(session, "root").password_hash = None
     slapd.delete(BERT)
     assert review(firm, directory) == ["bert"]
     assert not values(firm, "bert").valid
@@ -648,6 +672,34 @@ def test_a_review_of_many_asks_for_all_of_them(firm: Database) -> None:
         slapd.delete(person_dn("u7"), person_dn("u119"))
         assert sorted(review(firm, directory)) == ["u119", "u7"]
         directory.close()
+
+
+@pytest.mark.postgresql
+def test_a_change_at_the_same_moment_is_no_obstacle(
+    postgresql_database: Database,
+    slapd: Slapd,
+    directory: StaffDirectory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody chooses a dark page just when the directory's new name is stored."""
+    database = filled(postgresql_database)
+    attempt(database, directory, "anna")
+    themes = ["dark", "light"]
+
+    def meanwhile(*given: Any, **more: Any) -> Staff:
+        if themes:
+            with database.write() as session:
+                staff_with_login(session, "anna").theme = themes.pop()
+        return save_staff(*given, **more)
+
+    monkeypatch.setattr(directory_staff, "save_staff", meanwhile)
+    slapd.modify(ANNA, {"sn": "Meier"})
+    assert review(database, directory) == []
+    assert values(database, "anna").last_name == "Müller"  # next time
+    assert themes == ["dark"]
+    attempt(database, directory, "anna")
+    assert values(database, "anna").last_name == "Meier"
+    assert themes == []
 
 
 def test_a_directory_that_knows_nobody_any_more_changes_nothing(
