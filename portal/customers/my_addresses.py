@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 from wtforms import StringField
 from wtforms.validators import InputRequired
 
+from core.accounts.copies import is_copy
 from core.accounts.own_addresses import (
     address_of_link,
     ask_for_address,
@@ -66,6 +67,7 @@ def index() -> Response:
     return form.answer(
         "portal/addresses.html",
         addresses=account.addresses,
+        is_copy=is_copy(account),
         minutes=LINK_MINUTES,
         waiting=waiting_addresses(reading(), account),
     )
@@ -77,8 +79,11 @@ def choose(address_id: int) -> Response:
     """Make an address the main one."""
     session = writing()
     account = the_viewer().customer_user_in(session)
-    address = make_main(session, the_viewer().actor, account, address_id)
-    flash(_("%(address)s is now your main address.", address=address))
+    try:
+        address = make_main(session, the_viewer().actor, account, address_id)
+        flash(_("%(address)s is now your main address.", address=address))
+    except Invalid as refused:
+        flash(refused.message, "warning")
     return redirect(url_for(".index"), 303)
 
 

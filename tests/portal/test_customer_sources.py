@@ -2,7 +2,7 @@
 
 from core.config import Config
 from portal.customer_sources import set_customer_sources
-from tests.sources.crm import ANNA, PASSWORD, WITH_PASSWORD, Crm, read
+from tests.sources.crm import ANNA, PASSWORD, WITH_PASSWORD, Crm, account, read
 from tests.support.portal import RunningPortal, post
 
 
@@ -47,5 +47,26 @@ def test_signing_in_with_the_password_of_the_source(
     try:
         assert post(client, "/sign-in", fields).status_code == 303
         assert client.get("/tickets").status_code == 200
+    finally:
+        set_customer_sources(pages.app, Config())
+
+
+def test_addresses_of_a_source_are_only_shown(pages: RunningPortal, crm: Crm) -> None:
+    crm.hold(ANNA | {"login": "s.anna", "mail": "s@crm.example", "mail2": "t@crm.example"})
+    crm.give_passwords()
+    section = crm.section(**WITH_PASSWORD)
+    read(pages.database, section)
+    client = pages.client()
+    set_customer_sources(pages.app, Config(customer_sources=[section]))
+    try:
+        post(client, "/sign-in", {"login": "s.anna", "password": PASSWORD})
+        page = client.get("/addresses").text
+        assert "t@crm.example" in page
+        assert "in einem anderen unserer Systeme" in page
+        assert 'name="address"' not in page
+        further = account(pages.database, "s.anna").addresses[1]
+        assert f"/addresses/{further.id}" not in page
+        assert post(client, f"/addresses/{further.id}/main", {}).status_code == 303
+        assert account(pages.database, "s.anna").addresses[0].address == "s@crm.example"
     finally:
         set_customer_sources(pages.app, Config())
