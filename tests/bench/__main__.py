@@ -9,7 +9,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 
-from tests.bench import growth, intake, memory, pages, start
+from tests.bench import growth, intake, memory, pages, sources, start
 from tests.bench.report import Bar, as_text
 
 PARTS: dict[str, Callable[[bool], Iterator[Bar]]] = {
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[bool], Iterator[Bar]]] = {
     "memory": lambda _quick: memory.measure(),
     "pages": lambda quick: pages.measure(1 if quick else 3, 400 if quick else 2_000),
     "growth": lambda quick: growth.measure(100_000 if quick else 1_000_000),
+    "sources": lambda quick: sources.measure(10_000 if quick else 100_000),
     "start": lambda _quick: start.measure(),
 }
 

@@ -29,6 +29,7 @@ class Listed:
     """The source; nobody looks single records up in it."""
 
     managed_groups: frozenset[str] = frozenset()
+    keeps_passwords = False
 
     def __init__(self, name: str, records: Sequence[SourceRecord]) -> None:
         self.name = name

@@ -17,6 +17,7 @@ from core.models import CustomerSource as SourceState
 from core.sources.passes import COMPARED_AT_ONCE, Busy, Stopped, read_all
 from core.sources.records import SourceRecord
 from core.sources.source import SourceAway
+from tests.sources.counting import Statements
 from tests.sources.crm import account, conflicts, logins
 from tests.sources.records import AD, ANNA, BERT, Listed, look_up, read
 
@@ -37,32 +38,6 @@ def people(count: int) -> list[SourceRecord]:
         )
         for number in range(count)
     ]
-
-
-class Statements:
-    """Counts what is sent to a database, and the writing transactions."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.sent: list[str] = []
-        self.writes = 0
-
-    def __enter__(self) -> "Statements":
-        for engine in {self._database.reader, self._database.writer}:
-            event.listen(engine, "before_cursor_execute", self._note)
-        event.listen(self._database.writer, "begin", self._begin)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for engine in {self._database.reader, self._database.writer}:
-            event.remove(engine, "before_cursor_execute", self._note)
-        event.remove(self._database.writer, "begin", self._begin)
-
-    def _note(self, _conn: object, _cursor: object, statement: str, *_rest: object) -> None:
-        self.sent.append(statement)
-
-    def _begin(self, _conn: object) -> None:
-        self.writes += 1
 
 
 class TestCost:
@@ -129,6 +104,7 @@ class TestCost:
         accounts = [each for each in events if each.object_kind == "customer-user"]
         assert {each.object_id for each in accounts} == ids
         assert [each.object_kind for each in events].count("customer") == 3
+        assert accounts[0].after is not None
         assert accounts[0].after["email"] == f"{accounts[0].object_name}@muster.example"
 
 
