@@ -23,7 +23,7 @@ def command(console: Console, as_json: bool) -> None:
     for check in _checks(console):
         checks.append(check)
         if not as_json:
-            click.echo(printable(f"{check.name:<15}{check.state:<9}{check.text}"))
+            click.echo(printable(f"{check.name:<14} {check.state:<8} {check.text}"))
     if as_json:
         print_json({"checks": [asdict(check) for check in checks]})
     failed = [check.name for check in checks if check.state is State.FAILED]
