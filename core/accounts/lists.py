@@ -13,6 +13,7 @@ from core.paging import Page, read_page
 from core.words import Validity
 
 MAX_PAGE = 200
+KEPT_HERE = "-"  # instead of the name of a source: what comes from none
 
 Row = TypeVar("Row", Customer, CustomerUser)
 
@@ -23,22 +24,27 @@ class CustomerUserFilter:
 
     ``query`` are words that must all be found in login, names, addresses, Kunden# or the name of
     the customer. ``group_id`` asks for a permission in that group, the account's own or its
-    customer's.
+    customer's. ``source`` is the name of a customer source, or ``KEPT_HERE``.
     """
 
     query: str = ""
     valid: Validity | None = None
     group_id: int | None = None
     customer_id: int | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerFilter:
-    """Which customers a list shows; ``query`` looks at Kunden#, name, city and domains."""
+    """Which customers a list shows.
+
+    ``query`` looks at Kunden#, name, city and domains, ``source`` is as for customer users.
+    """
 
     query: str = ""
     valid: bool | None = None
     group_id: int | None = None
+    source: str = ""
 
 
 def find_customer_users(
@@ -109,6 +115,7 @@ def _page(
 
 def _matches(wanted: CustomerUserFilter) -> ColumnElement[bool]:
     conditions = [contains_words(CustomerUser.search_text, wanted.query)]
+    conditions += _comes_from(CustomerUser.source, wanted.source)
     if wanted.valid is not None:
         conditions.append(CustomerUser.valid == wanted.valid)
     if wanted.customer_id is not None:
@@ -116,6 +123,14 @@ def _matches(wanted: CustomerUserFilter) -> ColumnElement[bool]:
     if wanted.group_id is not None:
         conditions.append(_has_permission_in(wanted.group_id))
     return and_(true(), *conditions)
+
+
+def _comes_from(
+    column: InstrumentedAttribute[str | None], source: str
+) -> list[ColumnElement[bool]]:
+    if not source:
+        return []
+    return [column.is_(None) if source == KEPT_HERE else column == source]
 
 
 def _has_permission_in(group_id: int) -> ColumnElement[bool]:
@@ -131,6 +146,7 @@ def _has_permission_in(group_id: int) -> ColumnElement[bool]:
 
 def _customer_matches(wanted: CustomerFilter) -> ColumnElement[bool]:
     conditions = [contains_words(Customer.search_text, wanted.query)]
+    conditions += _comes_from(Customer.source, wanted.source)
     if wanted.valid is not None:
         conditions.append(Customer.valid.is_(wanted.valid))
     if wanted.group_id is not None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from wtforms import StringField, TextAreaField
 
+from core.accounts.lists import KEPT_HERE
+from core.i18n import gettext as _
 from core.models import Customer, CustomerUser
 from core.sources.writing import writable_fields
 from portal.admin.sources import sections
@@ -36,6 +38,14 @@ def origin_of(row: Customer | CustomerUser) -> Origin | None:
 def has_sources(rows: Iterable[Customer | CustomerUser]) -> bool:
     """Whether a list of these says of each where it comes from."""
     return bool(sections()) or any(row.source is not None for row in rows)
+
+
+def source_choices(chosen: str) -> list[tuple[str, str]]:
+    """Return the sources to choose from in a filter, also the one that is chosen."""
+    names = dict.fromkeys([*(section.name for section in sections()), chosen])
+    names.pop("", None)
+    names.pop(KEPT_HERE, None)
+    return [(KEPT_HERE, _("Kept in Schalter")), *((name, name) for name in names)]
 
 
 def lock(form: Form, names: Collection[str]) -> None:

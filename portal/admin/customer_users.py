@@ -35,7 +35,7 @@ from core.words import Validity
 from portal.account import PreferencesForm
 from portal.admin.cells import NEW, cell_choices, cell_views, posted_changes
 from portal.admin.confirming import ask_first
-from portal.admin.copies import has_sources, lock, origin_of
+from portal.admin.copies import has_sources, lock, origin_of, source_choices
 from portal.admin.customers import group_choices, known_numbers
 from portal.admin.forms import EditForm, LinesField, long_text, text
 from portal.admin.links import tickets_url
@@ -145,11 +145,12 @@ def index() -> str:
         count=page.count_or(lambda: count_customer_users(session, wanted)),
         customer=_customer(session, wanted),
         everybody=count_customer_users(session, CustomerUserFilter()),
-        has_sources=has_sources(page.items),
+        has_sources=has_sources(page.items) or bool(wanted.source),
         group_choices=group_choices(session),
         is_valid=is_valid_account,
         page=page,
         parameters=parameters_of(wanted),
+        source_choices=source_choices(wanted.source),
         validities=[(word.value, label(word)) for word in Validity],
         wanted=wanted,
     )
@@ -268,6 +269,7 @@ def filter_of_request() -> CustomerUserFilter:
         valid=word_of_request("valid", Validity),
         group_id=id_of_request("group"),
         customer_id=id_of_request("customer"),
+        source=text_of_request("source"),
     )
 
 
@@ -278,6 +280,7 @@ def parameters_of(wanted: CustomerUserFilter) -> dict[str, str]:
         "valid": wanted.valid or "",
         "group": str(wanted.group_id or ""),
         "customer": str(wanted.customer_id or ""),
+        "source": wanted.source,
     }
     return {name: value for name, value in parameters.items() if value}
 

@@ -26,7 +26,7 @@ from core.models import Customer
 from core.organisation import load_organisation
 from portal.admin.cells import NEW, cell_choices, cell_views, posted_changes
 from portal.admin.confirming import ask_first
-from portal.admin.copies import has_sources, lock, origin_of
+from portal.admin.copies import has_sources, lock, origin_of, source_choices
 from portal.admin.forms import EditForm, LinesField, ValidField, long_text, text
 from portal.admin.links import tickets_url
 from portal.admin.stored import stored
@@ -90,9 +90,10 @@ def index() -> str:
         count=page.count_or(lambda: count_customers(session, wanted)),
         everybody=count_customers(session, CustomerFilter()),
         group_choices=group_choices(session),
-        has_sources=has_sources(page.items),
+        has_sources=has_sources(page.items) or bool(wanted.source),
         page=page,
         parameters=parameters_of(wanted),
+        source_choices=source_choices(wanted.source),
         wanted=wanted,
     )
 
@@ -178,13 +179,15 @@ def filter_of_request() -> CustomerFilter:
         query=text_of_request("q"),
         valid={"valid": True, "invalid": False}.get(request.args.get("valid", "")),
         group_id=id_of_request("group"),
+        source=text_of_request("source"),
     )
 
 
 def parameters_of(wanted: CustomerFilter) -> dict[str, str]:
     """Return the parameters of an address that asks for these customers."""
     valid = {True: "valid", False: "invalid", None: ""}[wanted.valid]
-    parameters = {"q": wanted.query, "valid": valid, "group": str(wanted.group_id or "")}
+    group = str(wanted.group_id or "")
+    parameters = {"q": wanted.query, "valid": valid, "group": group, "source": wanted.source}
     return {name: value for name, value in parameters.items() if value}
 
 

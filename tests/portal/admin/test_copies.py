@@ -190,3 +190,20 @@ def test_lists_tell_sources(
     assert heading in ada.get(path)
     adopt(copies.database, SYSTEM, "crm")
     assert heading not in ada.get(path)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"), [("crm", 2), ("-", 4), ("", 6), ("nosuch", 0), ("%", 0)]
+)
+def test_lists_are_narrowed_down_to_a_source(
+    copies: RunningPortal, ada: Admin, source: str, found: int
+) -> None:
+    page = ada.get(f"{USERS}?source={source}")
+    assert len(re.findall(r"data-row=", page)) == found
+    assert "Kept in Schalter" in page
+    assert (f'<option value="{source}" selected' in page) is bool(source)
+
+
+def test_customers_are_narrowed_down_to_a_source(copies: RunningPortal, ada: Admin) -> None:
+    assert re.findall(r">(Muster GmbH)</a>", ada.get(f"{CUSTOMERS}?source=crm")) == ["Muster GmbH"]
+    assert "S-1" not in ada.get(f"{CUSTOMERS}?source=-")
