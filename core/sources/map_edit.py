@@ -174,7 +174,11 @@ def _sample(
         values[field] = HIDDEN if hidden else _value(found, field)
     problems = {error.field: error.message for error in verdict.errors}
     problem = verdict.conflict.detail if verdict.conflict and not problems else ""
-    return Sample(found.raw, values, _account(verdict, values), problems, problem)
+    raw = {
+        name: tuple(HIDDEN for _each in texts) if _is_secret(name, secret) else texts
+        for name, texts in found.raw.items()
+    }
+    return Sample(raw, values, _account(verdict, values), problems, problem)
 
 
 def _account(verdict: Verdict, values: Mapping[str, str]) -> Mapping[str, str]:

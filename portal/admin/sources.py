@@ -12,7 +12,6 @@ from core.labels import label
 from core.sources.fields import mapping_of
 from core.sources.overview import (
     Copies,
-    Standing,
     copies_by_source,
     count_conflicts_found,
     count_conflicts_of,
@@ -20,6 +19,7 @@ from core.sources.overview import (
     known_sources,
     place_of,
 )
+from core.sources.schedule import due_at
 from core.words import SourceConflict
 from portal.admin.fixed import CONFIG
 from portal.areas import Area, Audience
@@ -88,7 +88,6 @@ def index() -> str:
         kinds=KINDS,
         place_of=place_of,
         sources=known_sources(session, sections()),
-        standings=Standing,
         # Their accounts stay as they are, but nobody can say any more whether they are right.
         forgotten=sorted(
             (name, found) for name, found in copies.items() if name and name not in configured
@@ -103,6 +102,7 @@ def show(name: str) -> str:
     query, kind = text_of_request("q"), word_of_request("kind", SourceConflict)
     parameters = {"q": query, "kind": kind.value if kind else ""}
     by_kind = count_conflicts_of(session, name)
+    source = known_sources(session, [section])[0]
     return render_template(
         "admin/source.html",
         count=count_conflicts_found(session, name, query=query, kind=kind),
@@ -111,6 +111,7 @@ def show(name: str) -> str:
             for each in SourceConflict
             if each in by_kind
         ],
+        due_at=due_at(section, source.state),
         everything=sum(by_kind.values()),
         kind=kind,
         kinds=KINDS,
@@ -127,8 +128,7 @@ def show(name: str) -> str:
         place_of=place_of,
         query=query,
         section=section,
-        source=known_sources(session, [section])[0],
-        standings=Standing,
+        source=source,
     )
 
 

@@ -54,6 +54,13 @@ def test_one_that_was_never_read(sqlite_database: Database, crm: Crm) -> None:
     assert check.text == "2 records; never read: run schalter sources sync crm"
 
 
+def test_one_without_a_record_is_missing_nothing(sqlite_database: Database, read_crm: Crm) -> None:
+    read_crm.hold()
+    (check,) = checked(sqlite_database, read_crm.section())
+    assert check.text.startswith("0 records, all read")
+    assert "none of" not in check.text
+
+
 # How often it is read, when it was last, and whether that is worth a warning.
 AGES = [
     (60, timedelta(minutes=119), State.OK),

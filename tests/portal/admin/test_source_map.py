@@ -14,7 +14,7 @@ from core.models import AuditEvent, CustomerUser, RecordConflict
 from portal.admin.fixed import CONFIG
 from tests.portal.admin.browsing import Admin, admin_of
 from tests.portal.admin.firm import make_findable
-from tests.sources.crm import ANNA, STORED, WITH_PASSWORD, Crm
+from tests.sources.crm import ANNA, COLUMNS, STORED, WITH_PASSWORD, Crm
 from tests.sources.firm import PEOPLE, section_of
 from tests.support.browser import (
     DESKTOP,
@@ -200,6 +200,18 @@ def test_secrets_stay_hidden_whatever_they_are_chosen_for(
     assert "•••" in page
     assert STORED not in page
     assert STORED[:40] not in page
+
+
+def test_the_column_of_passwords_is_hidden_whatever_it_is_called(
+    crm: Crm, configure: Configure, ada: Admin
+) -> None:
+    crm.hold(CLARA)
+    crm.execute(f"ALTER TABLE \"Kunden Benutzer\" ADD COLUMN kw TEXT DEFAULT '{STORED}'")
+    configure(crm.section(columns=COLUMNS | {"password": "kw"}))
+    for changes in ({"title": "KW"}, {"title": "kw", "password": ""}):
+        page = shown(ada, 200, **changes)
+        assert value_of(page, "Title") == "•••"
+        assert STORED[:40] not in page
 
 
 def test_nothing_is_recorded(pages: RunningPortal, held: Crm, ada: Admin) -> None:

@@ -145,6 +145,13 @@ def test_too_many_attempts_have_to_wait(pages: RunningPortal, held: Crm, ada: Ad
     assert "would be signed in" in tried(ada, "clara")
 
 
+def test_a_right_password_makes_wrong_ones_forgotten(held: Crm, ada: Admin) -> None:
+    for _round in range(2):
+        for _attempt in range(ACCOUNT_LIMIT.free - 1):
+            tried(ada, "clara", "not the password")
+        assert "would be signed in" in tried(ada, "clara")
+
+
 def test_what_is_missing_is_said(pages: RunningPortal, held: Crm, ada: Admin) -> None:
     assert ada.fill(PATH, login="clara").status_code == 422
     assert ada.fill(PATH, password="x").status_code == 422

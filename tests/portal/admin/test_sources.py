@@ -204,6 +204,18 @@ def test_many_conflicts_come_page_by_page(
     assert "person24" not in second
 
 
+def test_conflicts_of_others_are_not_shown(
+    pages: RunningPortal, crm_of_firm: Crm, ada: Admin
+) -> None:
+    read(pages.database, crm_of_firm.section())
+    with pages.database.write() as session:
+        other = {"source_key": "1", "login": "of-another", "detail": "?"}
+        session.add(RecordConflict(source="erp", kind=SourceConflict.FAULTY, **other))
+    page = ada.get(f"{PATH}/crm")
+    assert "of-another" not in page
+    assert "2 conflicts" in page
+
+
 def test_no_conflict_is_said(pages: RunningPortal, crm_of_firm: Crm, ada: Admin) -> None:
     crm_of_firm.hold(CLARA)
     read(pages.database, crm_of_firm.section())
