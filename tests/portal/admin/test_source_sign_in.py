@@ -10,7 +10,9 @@ from core.accounts.throttle import ACCOUNT_LIMIT
 from core.models import AuditEvent, CustomerUser, SignInThrottle, WebSession
 from tests.portal.admin.browsing import Admin, admin_of
 from tests.portal.admin.firm import make_findable
+from tests.sources import firm as directory
 from tests.sources.crm import ANNA, PASSWORD, WITH_PASSWORD, Crm, read
+from tests.sources.firm import PEOPLE, section_of
 from tests.support.browser import (
     DESKTOP,
     PHONE,
@@ -20,6 +22,7 @@ from tests.support.browser import (
 )
 from tests.support.portal import PASSWORD as KEPT_HERE
 from tests.support.portal import RunningPortal, SignIn
+from tests.support.slapd import run_slapd
 
 PATH = "/admin/source-trials/sign-in"
 Configure = Callable[..., None]
@@ -169,6 +172,17 @@ def test_it_stands_in_the_audit_log_in_words(held: Crm, ada: Admin) -> None:
     page = ada.get("/admin/audit")
     assert "sign-in tested" in page
     assert "Would be signed in" in page
+
+
+def test_a_directory(pages: RunningPortal, configure: Configure, ada: Admin) -> None:
+    """Of people who are not here; Anna of the directory is not the Anna who is."""
+    with run_slapd(PEOPLE) as slapd:
+        configure(section_of(slapd))
+        _kept, _firm, there = tried(ada, "anna", directory.PASSWORD).partition("1. firm")
+        assert "right" in there
+        _kept, _firm, there = tried(ada, "anna", "not the password").partition("1. firm")
+        assert "wrong" in there
+    assert "not reachable" in tried(ada, "anna")
 
 
 def test_on_each_database(pages_everywhere: RunningPortal, crm: Crm, configure: Configure) -> None:

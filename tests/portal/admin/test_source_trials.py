@@ -17,6 +17,7 @@ from core.sources.trying import MAX_FOUND
 from tests.portal.admin.browsing import Admin, admin_of
 from tests.portal.admin.firm import make_findable
 from tests.sources.crm import ANNA, STORED, WITH_PASSWORD, Crm, read
+from tests.sources.firm import PEOPLE, section_of
 from tests.support.browser import (
     DESKTOP,
     PHONE,
@@ -25,6 +26,7 @@ from tests.support.browser import (
     assert_no_horizontal_overflow,
 )
 from tests.support.portal import RunningPortal, SignIn
+from tests.support.slapd import run_slapd
 
 PATH = "/admin/source-trials"
 Configure = Callable[..., None]
@@ -215,6 +217,16 @@ def test_without_sources_it_leads_to_how_to_connect_one(ada: Admin) -> None:
 def test_only_admins_try(pages: RunningPortal, held: Crm) -> None:
     Admin(pages.client("jonas")).get(f"{PATH}?q=clara", status=403)
     assert pages.client("anna").get(f"{PATH}?q=clara").status_code == 404
+
+
+def test_a_directory(pages: RunningPortal, configure: Configure, ada: Admin) -> None:
+    with run_slapd(PEOPLE) as slapd:
+        configure(section_of(slapd))
+        page = trial(ada, "carla")
+        assert "not here yet" in page
+        assert "<code>proxyAddresses</code>" in trial(ada, "a.muster@firm.example")
+        assert page.count("carla@other.example") >= 3
+    assert "It does not answer" in trial(ada, "carla")
 
 
 def test_on_each_database(pages_everywhere: RunningPortal, crm: Crm, configure: Configure) -> None:

@@ -53,6 +53,14 @@ def test_without_sources_it_says_how_to_connect_one(pages: RunningPortal, ada: A
     assert f'href="{PATH}"' in ada.get("/admin/groups")
 
 
+@pytest.mark.parametrize(
+    "path", [PATH, "/admin/source-trials", "/admin/source-trials/sign-in", "/admin/source-renames"]
+)
+def test_the_navigation_knows_where_one_is(ada: Admin, path: str) -> None:
+    page = ada.get(path)
+    assert f'<a class="nav-entry" href="{PATH}" aria-current="page">' in page
+
+
 def test_a_source_that_was_never_read(crm_of_firm: Crm, ada: Admin) -> None:
     page = ada.get(PATH)
     assert "never read" in page
@@ -77,7 +85,9 @@ def test_a_record_that_is_gone(pages: RunningPortal, crm_of_firm: Crm, ada: Admi
     with pages.database.write() as session:
         account = session.query(CustomerUser).filter_by(login="clara").one()
         account.valid, account.source_gone_at = Validity.INVALID, now()
-    assert "1 not valid, 1 no longer in the source" in ada.get(PATH)
+    page = ada.get(PATH)
+    assert "1 not valid, " in page
+    assert '<a class="above" href="/admin/source-renames">1 no longer in the source</a>' in page
     assert "1, 1 not valid, 1 no longer in the source" in ada.get(f"{PATH}/crm")
 
 
