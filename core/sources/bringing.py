@@ -6,8 +6,9 @@ A record that equals its copy costs a look at the copy and no writing transactio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import BindParameter, bindparam, select
 from sqlalchemy.orm import Session
 
 from core.accounts.logins import login_key
@@ -35,6 +36,20 @@ class Copy:
     login: str
 
 
+# Statements are built once: building them costs as much as running them.
+_COPIES = select(
+    CustomerUser.id, CustomerUser.source, CustomerUser.source_key, CustomerUser.login
+).where(
+    CustomerUser.source.in_(bindparam("sources", expanding=True)),
+    CustomerUser.source_gone_at.is_(None),
+)
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
+_BY_LOGIN = _COPIES.where(CustomerUser.login_key.in_(_KEYS))
+_BY_ADDRESS = _COPIES.join(
+    CustomerUserAddress, CustomerUserAddress.customer_user_id == CustomerUser.id
+).where(CustomerUserAddress.address_key.in_(_KEYS))
+
+
 def copies_not_found(session: Session, answers: Mapping[str, Answer]) -> list[Copy]:
     """Return the copies with the addresses and logins asked for that no answer has.
 
@@ -44,26 +59,12 @@ def copies_not_found(session: Session, answers: Mapping[str, Answer]) -> list[Co
     addresses = {address_key(value) for by, value in wanted if by is By.ADDRESS} - {None}
     logins = {login_key(value) for by, value in wanted if by is By.LOGIN}
     copies: set[Copy] = set()
-    columns = (CustomerUser.id, CustomerUser.source, CustomerUser.source_key, CustomerUser.login)
-    of_these = (CustomerUser.source.in_(answers), CustomerUser.source_gone_at.is_(None))
-    if addresses:
-        rows = session.execute(
-            select(*columns)
-            .join(CustomerUserAddress, CustomerUserAddress.customer_user_id == CustomerUser.id)
-            .where(CustomerUserAddress.address_key.in_(addresses), *of_these)
-        )
-        copies |= {_copy(*row) for row in rows}
-    if logins:
-        rows = session.execute(
-            select(*columns).where(CustomerUser.login_key.in_(logins), *of_these)
-        )
-        copies |= {_copy(*row) for row in rows}
+    for statement, keys in ((_BY_ADDRESS, addresses), (_BY_LOGIN, logins)):
+        if keys:
+            rows = session.execute(statement, {"keys": list(keys), "sources": list(answers)})
+            copies |= {Copy(row[0], row[1] or "", row[2] or "", row[3]) for row in rows}
     found = {(name, record.key) for name, answer in answers.items() for record in answer.records}
     return [copy for copy in copies if (copy.source, copy.key) not in found]
-
-
-def _copy(account_id: int, source: str | None, key: str | None, login: str) -> Copy:
-    return Copy(account_id, source or "", key or "", login)
 
 
 def news(

@@ -155,6 +155,28 @@ class TestFreshness:
             of_address(sources, sqlite_database, "neu@muster.example")
         assert account(sqlite_database, "anna").email == "neu@muster.example"
 
+    @pytest.mark.parametrize("by", [By.KEY, By.LOGIN])
+    def test_a_source_that_fails_half_way_makes_nobody_invalid(
+        self, sqlite_database: Database, crm: Crm, by: By
+    ) -> None:
+        """It has told that nobody has the address, but not whether the account is there."""
+
+        class Failing(Watched):
+            def find(self, by_: By, values: Collection[str], limit: int) -> Sequence[SourceRecord]:
+                if by_ is by:
+                    raise SourceAway(self.name, "gone at this moment")
+                return super().find(by_, values, limit)
+
+        crm.hold(ANNA, BERT)
+        read(sqlite_database, crm.section())
+        crm.hold(BERT)
+        section = section_of(crm, cache_seconds=60)
+        failing = LiveSources([Failing(section)], [section])
+        for _mail in range(2):  # and it is no answer to remember
+            assert of_address(failing, sqlite_database) == ("crm",)
+        failing.close()
+        assert logins(sqlite_database) == {"anna": ("crm", VALID), "bert": ("crm", VALID)}
+
     def test_two_records_with_one_key_do_not_take_turns(
         self, sqlite_database: Database, crm: Crm
     ) -> None:
@@ -471,6 +493,13 @@ class TestBreaker:
     def test_failures_of_many_at_once_count_as_one(self) -> None:
         self.fail(10)
         self.at += 10
+        assert self.breaker.permit() is Permit.TRY
+
+    def test_what_fails_later_puts_no_try_off(self) -> None:
+        self.fail(FAILURES)
+        self.at += 9
+        self.fail()  # asked before it was away
+        self.at += 1
         assert self.breaker.permit() is Permit.TRY
 
     def test_since_when(self) -> None:
