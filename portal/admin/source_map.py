@@ -18,7 +18,7 @@ from core.sources.toml_text import section_as_toml
 from portal.admin.forms import LinesField, text
 from portal.admin.sources import field_name, section_named, sections
 from portal.areas import Area, Audience
-from portal.database import database
+from portal.database import database, end_reading
 from portal.forms import Form
 
 area = Area("admin_source_map", __name__, Audience.ADMIN, "/admin/sources/<name>/map")
@@ -75,6 +75,7 @@ def show(name: str) -> Response:
             section = edited(stored, form.values())
     sampled = Sampled()
     if section is not None:
+        end_reading()  # the source may take seconds to answer
         names = [each.name for each in sections()]
         sampled = take_samples(database(), stored, section, names)
     number = _number(sampled)

@@ -18,7 +18,7 @@ from core.sources.trying import look_everywhere, try_out_records
 from portal.admin.sources import field_name, section_named, sections
 from portal.areas import Area, Audience
 from portal.customer_sources import customer_sources, live_sources
-from portal.database import database
+from portal.database import database, end_reading
 from portal.forms import REQUIRED, Form
 from portal.installation import believed_keys
 from portal.limits import SIGN_IN, limiter
@@ -55,6 +55,7 @@ def show() -> str:
     text, by = text_of_request("q"), word_of_request("by", By)
     by = by if by in WAYS else None
     sources = customer_sources()
+    end_reading()  # the sources may take seconds to answer
     looked = look_everywhere(sources, by, text) if text else []
     is_known = any(each.found for each in looked)
     # Of an address that nobody has, only sources that all answer can say that it is a stranger's.
@@ -89,6 +90,7 @@ def sign_in_post() -> Response:
     form = TrialForm()
     trial, seconds = None, 0
     if form.validate():
+        end_reading()  # the sources may take seconds to answer
         try:
             trial = try_sign_in(
                 database(),
