@@ -32,9 +32,14 @@ MAX_AT_ONCE: Final = 4  # who redeem a code; half of the portal's threads stay f
 MAX_CODE: Final = 4096  # characters
 MAX_SHOWN: Final = 60  # characters of what a stranger wrote, in the log
 _DISCOVERY: Final = "/.well-known/openid-configuration"
-_DECLINED: Final = frozenset(
-    ["access_denied", "login_required", "consent_required", "interaction_required"]
-)
+_ERRORS: Final[Mapping[str, type[ProviderFault]]] = {  # others should not happen
+    "access_denied": ProviderDeclined,
+    "login_required": ProviderDeclined,
+    "consent_required": ProviderDeclined,
+    "interaction_required": ProviderDeclined,
+    "server_error": ProviderAway,
+    "temporarily_unavailable": ProviderAway,
+}
 
 T = TypeVar("T")
 
@@ -93,7 +98,7 @@ class Provider:
         metadata = self._metadata.get()
         self._check_sender(metadata, answer)
         if "error" in answer:
-            kind = ProviderDeclined if answer["error"] in _DECLINED else ProviderFault
+            kind = _ERRORS.get(answer["error"], ProviderFault)
             raise kind(f"it answers {_shown(answer['error'])}")
         code = answer.get("code", "")
         if not 0 < len(code) <= MAX_CODE:

@@ -273,7 +273,8 @@ ANSWERS: list[tuple[dict[str, str | None], str, str]] = [
     ({"iss": "https://evil.example"}, DISTRUSTED, "of another provider: 'https://evil.example'"),
     ({"iss": ""}, DISTRUSTED, "of another provider: ''"),
     ({"error": "access_denied"}, DECLINED, "it answers 'access_denied'"),
-    ({"error": "server_error"}, DISTRUSTED, "it answers 'server_error'"),
+    ({"error": "temporarily_unavailable"}, AWAY, "it answers 'temporarily_unavailable'"),
+    ({"error": "invalid_scope"}, DISTRUSTED, "it answers 'invalid_scope'"),
     ({"error": "x\r\nforged line" + "y" * 500}, DISTRUSTED, "it answers 'x forged lineyyy"),
 ]
 
