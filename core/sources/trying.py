@@ -7,7 +7,7 @@ transaction that is undone.
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
@@ -103,10 +103,14 @@ class TriedRecord:
 
 @dataclass(frozen=True, slots=True)
 class TriedMail:
-    """What would become of verified mail from an address, by queue."""
+    """What would become of verified mail from an address, by queue.
+
+    ``deferred_by`` is the source that is away for which all of it is deferred, "" for none.
+    """
 
     address: str
     queues: tuple[tuple[QueueFacts, Summary], ...]
+    deferred_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +136,19 @@ def try_out_records(
     looked: Sequence[LookedAt],
     addresses: Sequence[str] = (),
     keys: Sequence[bytes] = (),
+    deferring: Collection[str] = (),
 ) -> Trial:
     """Return what these records are here, and what mail from their addresses would do.
 
-    ``addresses`` are tried besides, ``keys`` are those whose tokens in a mail are believed.
+    ``addresses`` are tried besides, ``keys`` are those whose tokens in a mail are believed,
+    ``deferring`` the sources for which mail waits outside while they are away.
     """
     mine = [found.record.email for each in looked for found in each.found]
     wanted = list(dict.fromkeys(filter(None, map(address_key, [*mine, *addresses]))))
     tried = wanted[:MAX_ADDRESSES]
     records = _with_others(sources, looked, tried)
     names = [source.name for source in sources]
+    away = tuple(each.source for each in looked if each.away)
     managed = {source.name: source.managed_groups for source in sources}
     trials: list[Trial] = []
     with suppress(_Undone), database.write() as session:
@@ -159,7 +166,7 @@ def try_out_records(
             )
             for each in looked
         }
-        mails = tuple(_mail(session, address, keys) for address in tried)
+        mails = tuple(_mail(session, address, keys, away, deferring) for address in tried)
         trials.append(Trial(compared, mails, len(wanted) - len(tried)))
         raise _Undone
     return trials[0]
@@ -322,18 +329,24 @@ def _groups_text(groups: Mapping[str, Permission]) -> str:
     return ", ".join(f"{name}: {label(groups[name])}" for name in sorted(groups))
 
 
-def _mail(session: Session, address: str, keys: Sequence[bytes]) -> TriedMail:
+def _mail(
+    session: Session,
+    address: str,
+    keys: Sequence[bytes],
+    away: tuple[str, ...],
+    deferring: Collection[str],
+) -> TriedMail:
     organisation = load_organisation(session)
     queues = [queue for queue in organisation.queues.values() if queue.valid and queue.address]
-    mails = [prepare(_incoming(organisation, address, queue), keys) for queue in queues]
-    decided = decide_now(session, organisation, mails)
-    return TriedMail(
-        address,
-        tuple(
-            (queue, summary_of(organisation, tried.decision))
-            for queue, (tried,) in zip(queues, decided, strict=True)
-        ),
-    )
+    mails = [
+        replace(prepare(_incoming(organisation, address, queue), keys), away=away)
+        for queue in queues
+    ]
+    decided = [tried for (tried,) in decide_now(session, organisation, mails)]
+    is_known = any(tried.facts.match.candidates for tried in decided)
+    deferred_by = "" if is_known else next((name for name in away if name in deferring), "")
+    summaries = (summary_of(organisation, tried.decision) for tried in decided)
+    return TriedMail(address, tuple(zip(queues, summaries, strict=True)), deferred_by)
 
 
 def _incoming(organisation: Organisation, address: str, queue: QueueFacts) -> Incoming:

@@ -58,12 +58,11 @@ def show() -> str:
     end_reading()  # the sources may take seconds to answer
     looked = look_everywhere(sources, by, text) if text else []
     is_known = any(each.found for each in looked)
-    # Of an address that nobody has, only sources that all answer can say that it is a stranger's.
-    is_stranger = not is_known and not any(each.away for each in looked)
-    typed = [text] if text and address_key(text) and is_stranger else []
+    typed = [text] if address_key(text) and not is_known else []
     trial = None
     if is_known or typed:
-        trial = try_out_records(database(), sources, looked, typed, believed_keys())
+        deferring = {each.name for each in sections() if each.when_away == "defer"}
+        trial = try_out_records(database(), sources, looked, typed, believed_keys(), deferring)
     return render_template(
         "admin/source_trial.html",
         by=by,

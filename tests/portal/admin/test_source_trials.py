@@ -192,8 +192,25 @@ def test_one_that_is_away_does_not_hide_the_rest(
     assert "It does not answer: no such table: Kunden Benutzer" in page
     assert "Mail is deferred (451)" in page
     assert "Mail from clara@neu.example" in page
-    # Whether somebody is a stranger cannot be told then.
-    assert "Mail from who@else.example" not in trial(ada, "who@else.example")
+
+
+@pytest.mark.parametrize(
+    ("when_away", "told"),
+    [("hold", "Customer source did not answer"), ("defer", "It is deferred (451)")],
+)
+def test_whether_somebody_is_a_stranger_only_the_one_that_is_away_knows(
+    pages: RunningPortal, held: Crm, ada: Admin, configure: Configure, when_away: str, told: str
+) -> None:
+    read(pages.database, held.section())
+    held.execute('DROP TABLE "Kunden Benutzer"')
+    configure(held.section(when_away=when_away))
+    page = trial(ada, "who@else.example")
+    assert told in page
+    assert "Unknown sender" not in page
+    # Who is known from the last good copy is decided as always.
+    page = trial(ada, "clara@neu.example")
+    assert told not in page
+    assert "Queue not permitted" in page
 
 
 def test_more_than_are_shown(held: Crm, ada: Admin) -> None:
