@@ -107,7 +107,7 @@ def sign_in(
         signed_in = _begin(database, found, hashed, attempt, peer, agent)
     if signed_in is None:
         log.info("sign-in refused: %s from %s", kind, peer)  # a login may be a mistyped password
-        raise SignInFailed(_("Login or password is not correct.") if is_known else _not_checked())
+        raise SignInFailed(refusal(is_known=is_known))
     return signed_in
 
 
@@ -123,7 +123,10 @@ def look_up(database: Database, sources: LiveSources | None, entered: str) -> bo
     return not sources.look_up(database, wanted, fresh=True).unanswered
 
 
-def _not_checked() -> str:
+def refusal(*, is_known: bool) -> str:
+    """Return what somebody is told who is not signed in; ``is_known`` as ``look_up`` tells."""
+    if is_known:
+        return _("Login or password is not correct.")
     return _(
         "Login or password is not correct, or it cannot be checked: not every account can be "
         "looked up at the moment. Please try again later."

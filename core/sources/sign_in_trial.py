@@ -18,7 +18,9 @@ from core.accounts.signing_in import (
     SignInFailed,
     account_with_password,
     find_account,
+    look_up,
     may_sign_in,
+    refusal,
     too_many_attempts,
 )
 from core.accounts.throttle import Wait, count_attempt, forget_attempt
@@ -70,10 +72,14 @@ class SourceAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SignInTrial:
-    """The answers in the order of the sources, and the account that the login means here."""
+    """The answers in the order of the sources, and the account that the login means here.
+
+    ``refusal`` is what somebody would be told who cannot sign in.
+    """
 
     answers: tuple[SourceAnswer, ...]
     verdict: Verdict
+    refusal: str
     account_id: int | None
     account_login: str
 
@@ -87,7 +93,8 @@ def try_sign_in(
 ) -> SignInTrial:
     """Return what each source says about a login and password, and what signing in would say.
 
-    Nobody is signed in. Raises ``SignInFailed`` for too many attempts of this actor's peer.
+    Nobody is signed in; a record is brought in as by any look-up. Raises ``SignInFailed`` for too
+    many attempts of this actor's peer.
     """
     entered = one_line(login[:MAX_NAME])
     kind = AccountKind.CUSTOMER
@@ -95,6 +102,7 @@ def try_sign_in(
         attempt = count_attempt(session, kind, login_key(entered), actor.peer, what=_TRIAL)
     if isinstance(attempt, Wait):
         raise SignInFailed(too_many_attempts(attempt), attempt.seconds)
+    is_known = look_up(database, sources, entered)
     with database.read() as session:
         account = _account(session, entered)
         may = account is not None and may_sign_in(account)
@@ -112,6 +120,7 @@ def try_sign_in(
     return SignInTrial(
         answers,
         verdict,
+        refusal(is_known=is_known),
         account.id if account else None,
         account.login if account else "",
     )

@@ -88,9 +88,17 @@ def test_an_account_that_is_invalid_only_here(pages: RunningPortal, held: Crm, a
     assert "right" in page
 
 
-def test_a_record_that_is_not_here(pages: RunningPortal, held: Crm, ada: Admin) -> None:
-    held.execute('DELETE FROM "Kunden Benutzer" WHERE id = 4')
-    held.execute("UPDATE \"Kunden Benutzer\" SET id = 9, login = 'new', mail = 'new@neu.example'")
+def test_a_record_is_looked_up_as_signing_in_does(
+    pages: RunningPortal, held: Crm, ada: Admin
+) -> None:
+    held.execute("UPDATE \"Kunden Benutzer\" SET id = 9, login = 'new' WHERE id = 3")
+    held.execute("UPDATE \"Kunden Benutzer\" SET mail = 'new@neu.example' WHERE id = 9")
+    assert "new would be signed in." in tried(ada, "new")
+    assert events(pages)[0][0] == "new"
+
+
+def test_a_record_that_cannot_be_brought_in(pages: RunningPortal, held: Crm, ada: Admin) -> None:
+    held.execute("UPDATE \"Kunden Benutzer\" SET id = 9, login = 'new', mail = 'x' WHERE id = 3")
     page = tried(ada, "new")
     assert "Nobody here has this login" in page
     assert "right" in page
@@ -113,6 +121,7 @@ def test_a_source_that_is_away(held: Crm, ada: Admin) -> None:
     page = tried(ada, "clara")
     assert "not reachable" in page
     assert "The source of the account clara does not answer." in page
+    assert "or it cannot be checked" in page
 
 
 def test_a_source_that_is_configured_no_longer(held: Crm, ada: Admin, configure: Configure) -> None:
