@@ -183,17 +183,23 @@ class LiveSources:
             if questions.get(each.name)
         }
         answers, failed = _answers(begun)
-        found: dict[str, list[SourceRecord]] = {}
+        unsettled = {error.source for error in failed}
+        found = {
+            name: _merged(answer.records, new.get(name, ())) for name, answer in answers.items()
+        }
         gone: dict[str, list[int]] = defaultdict(list)
-        for name, answer in answers.items():
-            found[name] = _merged(answer.records, new.get(name, ()))
         for copy in missing:
             answer = answers.get(copy.source, Answer())
             asked = {*questions_of(By.KEY, [copy.key]), *questions_of(By.LOGIN, [copy.login])}
             is_there = any(record.key == copy.key for record in answer.records)
             if len(asked) == 2 and asked <= answer.whole and not is_there:
                 gone[copy.source].append(copy.account_id)
-        return found, gone, {error.source for error in failed}
+        for each in begun:
+            lost = len(gone[each.name])
+            if lost and not _is_believed(each, lost, deadline, is_empty=not found[each.name]):
+                unsettled.add(each.name)
+                del gone[each.name]
+        return found, gone, unsettled
 
     def _note(
         self, database: Database, answers: Collection[str], failed: Sequence[SourceAway]
@@ -242,6 +248,16 @@ def _answers(
             if pending.was_asked:
                 failed.append(error)
     return answers, failed
+
+
+def _is_believed(each: LiveSource, lost: int, deadline: float, *, is_empty: bool) -> bool:
+    """Whether accounts that a source lacks are gone; one that is empty is more likely broken."""
+    if is_empty:
+        try:
+            is_empty = not each.has_records(deadline).result()
+        except SourceAway:
+            return False
+    return not is_empty and each.losses.allow(lost)
 
 
 def _merged(by_key: Sequence[SourceRecord], others: Sequence[SourceRecord]) -> list[SourceRecord]:

@@ -13,6 +13,7 @@ from core.i18n import N_
 from core.sources.asked import Asked
 from core.sources.askers import Askers, TooManyQuestions
 from core.sources.breaker import Breaker, Permit
+from core.sources.losses import Losses
 from core.sources.records import SourceRecord
 from core.sources.source import By, CustomerSource, SourceAway
 
@@ -64,6 +65,7 @@ class LiveSource:
         self.defers = section.when_away == "defer"
         self.breaker = Breaker()
         self.asked = Asked(section.cache_seconds)
+        self.losses = Losses()
         self._askers = Askers(source.name)
 
     def open_questions(
@@ -79,6 +81,14 @@ class LiveSource:
             return _ask(self.source, questions, deadline)
 
         return self._begin(work, deadline, lambda answer: not answer.failed)
+
+    def has_records(self, deadline: float) -> "Pending[bool]":
+        """Begin to ask whether there is anybody at all."""
+
+        def work() -> bool:
+            return bool(self.source.samples(1))
+
+        return self._begin(work, deadline, _always)
 
     def check_password(self, key: str, password: str) -> bool:
         """Whether the record with this key has this password. Raises ``SourceAway``."""

@@ -12,6 +12,8 @@ from core.models import CustomerSource as SourceState
 from core.sources import breaker, live_source
 from core.sources.breaker import FAILURES, Breaker, Permit
 from core.sources.live import LiveSources
+from core.sources.losses import Losses
+from core.sources.passes import MIN_LOSS
 from core.sources.records import SourceRecord
 from core.sources.source import By, SourceAway
 from core.words import Validity
@@ -126,6 +128,30 @@ class TestFreshness:
         anna = account(database, "anna")
         assert anna.invalid_reason == "Nicht mehr in der Kundenquelle."
         assert anna.source_gone_at is not None
+
+    def test_an_empty_source_makes_nobody_invalid(
+        self, sqlite_database: Database, crm: Crm
+    ) -> None:
+        crm.hold(ANNA)
+        read(sqlite_database, crm.section())
+        crm.hold()
+        with live(section_of(crm)) as (sources, _watched):
+            assert of_address(sources, sqlite_database) == ("crm",)
+        assert logins(sqlite_database) == {"anna": ("crm", VALID)}
+
+    def test_only_a_pass_believes_that_many_are_gone(
+        self, sqlite_database: Database, crm: Crm
+    ) -> None:
+        """The table may be in the middle of being filled anew."""
+        people = [ANNA | {"id": n, "login": f"a{n}", "mail": f"a{n}@x.example"} for n in range(30)]
+        crm.hold(*people, BERT | {"id": 99})
+        read(sqlite_database, crm.section())
+        crm.hold(BERT | {"id": 99})
+        with live(section_of(crm)) as (sources, _watched):
+            for number in range(30):
+                of_address(sources, sqlite_database, f"a{number}@x.example")
+        left = [valid for _source, valid in logins(sqlite_database).values()]
+        assert left.count(INVALID) == MIN_LOSS
 
     def test_who_returns(self, sqlite_database: Database, crm: Crm) -> None:
         crm.hold(ANNA, BERT)
@@ -446,6 +472,16 @@ class TestOutage:
             assert time.monotonic() - started < 0.7
             with pytest.raises(SourceAway, match="not configured"):
                 sources.check_password("erp", "1", "wrong")
+
+
+def test_losses_are_forgotten_after_an_hour() -> None:
+    at = 0.0
+    losses = Losses(lambda: at)
+    assert losses.allow(MIN_LOSS)
+    assert not losses.allow(1)
+    at = 3600.0
+    assert losses.allow(1)
+    assert not losses.allow(MIN_LOSS)
 
 
 class TestBreaker:

@@ -174,6 +174,17 @@ class TestAway:
         assert len(after) == 1
         assert "not every account can be looked up" in after.pop()
 
+    def test_what_was_asked_before_makes_no_difference(
+        self, sqlite_database: Database, crm: Crm
+    ) -> None:
+        section = section_of(crm, **WITH_PASSWORD, cache_seconds=60)
+        with live(section) as (sources, _watched):
+            self.told(sqlite_database, sources, "s.anna")
+            crm.execute('DROP TABLE "Kunden Benutzer"')
+            after = {self.told(sqlite_database, sources, name) for name in ("s.anna", "nobody")}
+        assert len(after) == 1
+        assert "not every account can be looked up" in after.pop()
+
     def test_who_is_kept_here_signs_in(
         self, sqlite_database: Database, crm: Crm, sources: LiveSources
     ) -> None:
