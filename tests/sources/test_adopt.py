@@ -151,6 +151,18 @@ def test_the_source_does_not_take_them_back(
     ]
 
 
+def test_a_look_up_does_not_take_them_back(
+    database: Database, crm: Crm, sources: LiveSources
+) -> None:
+    enter(database, sources)
+    adopt(database, SYSTEM, "crm")
+    change_password_there(crm, NEW_PASSWORD)
+    assert enter(database, sources).account.login == "s.anna"  # who is looked up there first
+    with pytest.raises(SignInFailed):
+        enter(database, sources, password=NEW_PASSWORD)
+    assert logins(database) == {"s.anna": (None, "valid"), "s.bert": (None, "valid")}
+
+
 def test_a_pass_that_runs_makes_none_of_them_invalid(
     database: Database, sources: LiveSources
 ) -> None:
