@@ -15,7 +15,7 @@ from core.mail.addresses import address_key
 from core.sources.sign_in_trial import SignInTrial, Verdict, try_sign_in
 from core.sources.source import By
 from core.sources.trying import look_everywhere, try_out_records
-from portal.admin.sources import field_name, section_named, sections
+from portal.admin.sources import field_name, in_words, section_named, sections
 from portal.areas import Area, Audience
 from portal.customer_sources import customer_sources, live_sources
 from portal.database import database, end_reading
@@ -67,6 +67,7 @@ def show() -> str:
         "admin/source_trial.html",
         by=by,
         field_name=field_name,
+        in_words=in_words,
         has_sources=bool(sections()),
         looked=looked,
         section_named=section_named,

@@ -1,5 +1,6 @@
 """Customer sources: how each stands, what of it is here, and which records are in conflict."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from flask import current_app, render_template, request
@@ -20,6 +21,7 @@ from core.sources.overview import (
     place_of,
 )
 from core.sources.schedule import due_at
+from core.sources.trying import FIELDS as RECORD_FIELDS
 from core.words import SourceConflict
 from portal.admin.fixed import CONFIG
 from portal.areas import Area, Audience
@@ -37,6 +39,8 @@ _FIELDS: Mapping[str, str] = {
     "password": N_("Password"),
     "groups": N_("Groups"),
 }
+# Before each problem of a faulty record stands the field that has it (``core.errors``).
+_NAMED = re.compile(rf"(?:^|(?<=; ))({'|'.join(RECORD_FIELDS)}): ")
 _EXAMPLE = """\
 [[customer_sources]]
 name = "crm"
@@ -73,6 +77,11 @@ def section_named(name: str) -> AnySourceSection:
 def field_name(field: str) -> str:
     """Return what people call a field of a record."""
     return _(_FIELDS.get(field) or FIELDS[field])
+
+
+def in_words(detail: str) -> str:
+    """Return what is wrong with a record, its fields called as people call them."""
+    return _NAMED.sub(lambda found: f"{field_name(found[1])}: ", detail)
 
 
 @area.get("")
@@ -112,6 +121,7 @@ def show(name: str) -> str:
             if each in by_kind
         ],
         due_at=due_at(section, source.state),
+        in_words=in_words,
         everything=sum(by_kind.values()),
         kind=kind,
         kinds=KINDS,

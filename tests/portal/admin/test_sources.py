@@ -10,6 +10,7 @@ from core.db import Database
 from core.models import CustomerSource, CustomerUser, RecordConflict, now
 from core.sources.source import SourceAway
 from core.words import SourceConflict, Validity
+from portal.admin.sources import in_words
 from tests.portal.admin.browsing import Admin
 from tests.sources.crm import ANNA, Crm, read
 from tests.support.browser import (
@@ -178,6 +179,19 @@ def test_conflicts_lead_to_the_account_that_holds_the_login(
     assert "Das hier geführte Konto „anna“ hat diesen Benutzernamen." in page  # as the firm speaks
     assert '<a class="above" href="/admin/customer-users/1">anna</a>' in page
     assert "Faulty record" in page
+
+
+@pytest.mark.parametrize(
+    ("detail", "told"),
+    [
+        ("email: no @; customer_number: empty", "E-mail: no @; Kunden#: empty"),
+        ("customer_name: too long", "Name of the customer: too long"),
+        ("The login: it is taken. email: x", "The login: it is taken. email: x"),
+        ("nothing: x", "nothing: x"),
+    ],
+)
+def test_fields_of_faulty_records_are_called_as_people_call_them(detail: str, told: str) -> None:
+    assert in_words(detail) == told
 
 
 def test_conflicts_by_kind_and_text(pages: RunningPortal, crm_of_firm: Crm, ada: Admin) -> None:
