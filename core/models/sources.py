@@ -19,7 +19,7 @@ class CustomerSource(Base):
     last_pass_at: Mapped[datetime | None]  # when all its records were last read
     records: Mapped[int] = mapped_column(default=0)  # in that pass
     last_error: Mapped[str] = mapped_column(String(500), default="")  # "" once it answers again
-    last_error_at: Mapped[datetime | None]
+    last_error_at: Mapped[datetime | None]  # since when it has not answered
 
 
 class RecordConflict(Base):

@@ -151,9 +151,11 @@ class _Pass:
 
 
 def note_failure(session: Session, error: SourceAway) -> None:
-    """Write down that a source has failed, and why."""
+    """Write down why a source has failed, and since when it does."""
     state = state_of(session, error.source)
-    state.last_error, state.last_error_at = error.reason[:500], now()
+    if not state.last_error:
+        state.last_error_at = now()
+    state.last_error = error.reason[:500]
 
 
 def note_contact(session: Session, source: str, *, again: bool = False) -> None:

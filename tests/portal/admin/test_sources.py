@@ -1,7 +1,7 @@
 """The pages of customer sources: how each stands, what of it is here, and its conflicts."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -97,9 +97,13 @@ def test_a_source_that_is_away(pages: RunningPortal, crm_of_firm: Crm, ada: Admi
     crm_of_firm.execute('DROP TABLE "Kunden Benutzer"')
     with pytest.raises(SourceAway):
         read(pages.database, crm_of_firm.section())
+    state(pages.database, last_error_at=datetime(2026, 2, 3, 4, 5, tzinfo=UTC))
+    with pytest.raises(SourceAway):  # again, which changes nothing about since when it is away
+        read(pages.database, crm_of_firm.section())
     for path in (PATH, f"{PATH}/crm"):
         page = ada.get(path)
         assert "not reachable" in page
+        assert "2026-02-03T04:05:00+00:00" in page
         assert "no such table: Kunden Benutzer" in page
         assert "Mail waits as held mail" in page
 
