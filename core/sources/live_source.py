@@ -27,7 +27,8 @@ FIRST_SECONDS = 2.0  # of these for the first questions: answers of the others r
 TRY_SECONDS = 0.5  # that are waited for a source which was away
 VALUES_AT_ONCE = 100
 RECORDS_AT_ONCE = 200  # that are read for so many values; if there are more, they are asked singly
-RECORDS_OF_ONE = 50  # that are read for one value: all with an address, some with a Kunden#
+RECORDS_OF_ONE = 50  # that are read for one value
+RECORDS_OF_NUMBER = 5  # of one Kunden#: they tell that there is such a customer
 MAX_VALUE = 400  # characters; nothing longer is kept anywhere
 
 NO_ANSWER = N_("It did not answer in time.")
@@ -199,7 +200,8 @@ def _find(
 ) -> None:
     if time.monotonic() > deadline:
         raise SourceAway(source.name, NO_ANSWER)
-    limit = RECORDS_AT_ONCE if len(values) > 1 else RECORDS_OF_ONE
+    of_one = RECORDS_OF_NUMBER if by is By.NUMBER else RECORDS_OF_ONE
+    limit = RECORDS_AT_ONCE if len(values) > 1 else of_one
     found = source.find(by, values, limit)
     if len(found) < limit:
         whole |= {(by, value) for value in values}

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -244,6 +245,23 @@ class TestFreshness:
         assert [each[:3] for each in conflicts(sqlite_database)] == [("crm", "1", "login")]
 
 
+def test_two_programs_bring_the_same_in(database: Database, crm: Crm) -> None:
+    """At the same moment, as two gateways do: whoever comes second finds it there."""
+    addresses = [f"a{number}@x.example" for number in range(8)]
+    crm.hold(
+        *(
+            ANNA | {"id": number, "login": f"a{number}", "mail": address, "number": f"K-{number}"}
+            for number, address in enumerate(addresses)
+        )
+    )
+    section = section_of(crm)
+    with live(section) as (one, _), live(section) as (other, _), ThreadPoolExecutor(8) as pool:
+        for address in addresses:
+            tries = [pool.submit(of_address, each, database, address) for each in (one, other) * 3]
+            assert [each.result() for each in tries] == [()] * 6
+    assert set(logins(database)) == {f"a{number}" for number in range(8)}
+
+
 class TestCost:
     """What is not asked, and what is not written."""
 
@@ -328,7 +346,7 @@ class TestCost:
         with live(section_of(crm)) as (sources, _watched):
             sources.look_up(sqlite_database, {By.NUMBER: ["K-1000", "K-2"]})
         found = logins(sqlite_database)
-        assert len(found) == live_source.RECORDS_OF_ONE + 1
+        assert len(found) == live_source.RECORDS_OF_NUMBER + 1
         assert found["bert"] == ("crm", VALID)
 
     def test_without_sources_nothing_happens(self, sqlite_database: Database) -> None:
