@@ -105,24 +105,23 @@ class LiveSources:
             return LookedUp()
         questions = {each for by, values in wanted.items() for each in questions_of(by, values)}
         started = time.monotonic()
+        open_ = {each: each.open_questions(questions, fresh=fresh) for each in self._each}
         begun = {
-            each: (open_, each.begin(open_, started + FIRST_SECONDS))
-            for each in self._each
-            if (open_ := each.open_questions(questions, fresh=fresh))
+            each: each.begin(asked, started + FIRST_SECONDS)
+            for each, asked in open_.items()
+            if asked
         }
         if not begun:
             return LookedUp()
-        answers, failed = _answers({each: pending for each, (_open, pending) in begun.items()})
+        answers, failed = _answers(begun)
         unsettled = self._settle(database, answers, started + SECONDS)
         unanswered: dict[Question, list[str]] = defaultdict(list)
-        for each, (open_, _pending) in begun.items():
-            answer = answers.get(each.name)
-            missed = set(answer.failed) if answer else open_
-            if each.name in unsettled:
-                missed = open_
+        for each in begun:
+            is_known = each.name in answers and each.name not in unsettled
+            missed = set(answers[each.name].failed) if is_known else open_[each]
             for question in missed:
                 unanswered[question].append(each.name)
-            each.asked.note(question for question in open_ if question not in missed)
+            each.asked.note(open_[each] - missed)
         self._note(database, answers, failed)
         return LookedUp(unanswered)
 
@@ -171,31 +170,20 @@ class LiveSources:
         is gone when its source has neither its key nor a record with that key under its login:
         not every column of keys can be compared as text.
         """
-        questions: dict[str, set[Question]] = defaultdict(set)
-        for name, records in new.items():
-            questions[name] |= set(questions_of(By.KEY, (record.key for record in records)))
-        for copy in missing:
-            questions[copy.source] |= set(questions_of(By.KEY, [copy.key]))
-            questions[copy.source] |= set(questions_of(By.LOGIN, [copy.login]))
+        questions = _questions_again(new, missing)
         begun = {
             each: each.begin(questions[each.name], deadline)
             for each in self._each
-            if questions.get(each.name)
+            if each.name in questions
         }
-        answers, failed = _answers(begun)
-        unsettled = {error.source for error in failed}
+        answers, _failed = _answers(begun)
+        unsettled = {each.name for each in begun if each.name not in answers}
         found = {
             name: _merged(answer.records, new.get(name, ())) for name, answer in answers.items()
         }
-        gone: dict[str, list[int]] = defaultdict(list)
-        for copy in missing:
-            answer = answers.get(copy.source, Answer())
-            asked = {*questions_of(By.KEY, [copy.key]), *questions_of(By.LOGIN, [copy.login])}
-            is_there = any(record.key == copy.key for record in answer.records)
-            if len(asked) == 2 and asked <= answer.whole and not is_there:
-                gone[copy.source].append(copy.account_id)
+        gone = _gone(missing, answers)
         for each in begun:
-            lost = len(gone[each.name])
+            lost = len(gone.get(each.name, ()))
             if lost and not _is_believed(each, lost, deadline, is_empty=not found[each.name]):
                 unsettled.add(each.name)
                 del gone[each.name]
@@ -248,6 +236,33 @@ def _answers(
             if pending.was_asked:
                 failed.append(error)
     return answers, failed
+
+
+def _questions_again(
+    new: Mapping[str, Sequence[SourceRecord]], missing: Sequence[Copy]
+) -> dict[str, set[Question]]:
+    """Return by source what is asked when the first answers are there."""
+    questions: dict[str, set[Question]] = defaultdict(set)
+    for name, records in new.items():
+        questions[name] |= set(questions_of(By.KEY, (record.key for record in records)))
+    for copy in missing:
+        questions[copy.source] |= _questions_about(copy)
+    return dict(questions)
+
+
+def _questions_about(copy: Copy) -> set[Question]:
+    return {*questions_of(By.KEY, [copy.key]), *questions_of(By.LOGIN, [copy.login])}
+
+
+def _gone(missing: Sequence[Copy], answers: Mapping[str, Answer]) -> dict[str, list[int]]:
+    """Return by source the accounts that it was wholly asked about, and does not have."""
+    gone: dict[str, list[int]] = defaultdict(list)
+    for copy in missing:
+        answer, asked = answers.get(copy.source, Answer()), _questions_about(copy)
+        is_there = any(record.key == copy.key for record in answer.records)
+        if len(asked) == 2 and asked <= answer.whole and not is_there:
+            gone[copy.source].append(copy.account_id)
+    return dict(gone)
 
 
 def _is_believed(each: LiveSource, lost: int, deadline: float, *, is_empty: bool) -> bool:

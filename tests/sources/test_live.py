@@ -204,6 +204,25 @@ class TestFreshness:
         failing.close()
         assert logins(sqlite_database) == {"anna": ("crm", VALID), "bert": ("crm", VALID)}
 
+    @pytest.mark.parametrize("known", [True, False])
+    def test_a_source_that_is_left_alone_half_way_has_not_answered(
+        self, sqlite_database: Database, crm: Crm, monkeypatch: pytest.MonkeyPatch, known: bool
+    ) -> None:
+        """Others have found out that it is away: nobody is brought in, and nobody made invalid."""
+        crm.hold(ANNA, BERT)
+        if known:
+            read(sqlite_database, crm.section())
+            crm.hold(BERT)
+        before = logins(sqlite_database)
+        with live(section_of(crm, cache_seconds=60)) as (sources, _watched):
+            permits = iter([Permit.ASK, Permit.LEAVE])
+            with monkeypatch.context() as patched:
+                patched.setattr(sources._each[0].breaker, "permit", lambda: next(permits))
+                assert of_address(sources, sqlite_database) == ("crm",)
+            assert logins(sqlite_database) == before
+            assert of_address(sources, sqlite_database) == ()
+            assert logins(sqlite_database)["anna"] == ("crm", INVALID if known else VALID)
+
     def test_two_records_with_one_key_do_not_take_turns(
         self, sqlite_database: Database, crm: Crm
     ) -> None:
@@ -293,6 +312,14 @@ class TestCost:
             writes.clear()
             of_address(sources, sqlite_database)
         assert writes == []
+
+    def test_what_is_brought_in_is_one_transaction(
+        self, sqlite_database: Database, crm: Crm, writes: list[str]
+    ) -> None:
+        crm.hold(ANNA)
+        with live(section_of(crm)) as (sources, _watched):
+            of_address(sources, sqlite_database)
+        assert len(writes) == 2  # the other is the note that the source has answered
 
     def test_a_refused_record_is_not_written_each_time(
         self, sqlite_database: Database, crm: Crm, writes: list[str]
