@@ -3,7 +3,6 @@
 It answers the questions of ``core.accounts.lookups`` without a query for each row.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -12,12 +11,12 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from core.accounts.managed import groups_of_source
 from core.accounts.permissions import group_permissions
+from core.accounts.preloaded import PreloadedLookups
 from core.errors import Invalid
 from core.exchange.columns import USERS
 from core.exchange.entries import Entries
 from core.mail.addresses import address_key, check_new_address
 from core.models import (
-    MAX_ID,
     Customer,
     CustomerUser,
     CustomerUserAddress,
@@ -26,7 +25,7 @@ from core.models import (
     QueueAddress,
 )
 from core.text import exact
-from core.words import Permission, Validity
+from core.words import Permission
 
 CHUNK = 500  # values in one query
 
@@ -34,7 +33,7 @@ T = TypeVar("T")
 Holder = Customer | CustomerUser
 
 
-class Stock:
+class Stock(PreloadedLookups):
     """The accounts and customers that a file names, and whoever has an address of the file.
 
     With ``lock`` nobody else changes those of the file until the transaction ends; mail may still
@@ -44,17 +43,14 @@ class Stock:
 
     def __init__(self, session: Session, wanted: Entries, *, lock: bool) -> None:
         self.groups: Mapping[str, int] = dict(session.execute(select(Group.name, Group.id)).all())
-        self._customers: dict[str, Customer] = {}
-        self._accounts: dict[str, CustomerUser] = {}
-        self._held: dict[str, list[CustomerUser]] = defaultdict(list)  # by address key
-        self._keys_of: dict[CustomerUser, dict[str, bool]] = {}  # addresses: is it exclusive?
-        self._given_up: set[str] = set()
-        self._queues: Mapping[str, str] = dict(
-            session.execute(
-                select(QueueAddress.address_key, Queue.name).join(
-                    Queue, Queue.id == QueueAddress.queue_id
-                )
-            ).all()
+        super().__init__(
+            dict(
+                session.execute(
+                    select(QueueAddress.address_key, Queue.name).join(
+                        Queue, Queue.id == QueueAddress.queue_id
+                    )
+                ).all()
+            )
         )
         keys = [entry.key for entry in wanted.entries]
         if wanted.kind is USERS:
@@ -67,33 +63,6 @@ class Stock:
             for held in {*self._accounts.values(), *self._customers.values()}:
                 session.expunge(held)
 
-    def customer(self, number: str) -> Customer | None:
-        """Return the customer with exactly this Kunden#."""
-        return self._customers.get(number)
-
-    def customer_user(self, key: str) -> CustomerUser | None:
-        """Return the customer user with this key of a login."""
-        return self._accounts.get(key)
-
-    def address_holders(
-        self, keys: Sequence[str], besides: CustomerUser | None
-    ) -> Mapping[str, CustomerUser]:
-        """Return by key who else has these addresses and has not given them up."""
-        found = {}
-        for key in keys:
-            others = [
-                account
-                for account in self._held.get(key, ())
-                if account is not besides and account.valid is not Validity.INVALID
-            ]
-            if others:
-                found[key] = min(others, key=lambda account: account.id or MAX_ID)
-        return found
-
-    def queues_by_key(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """Return the names of queues by their addresses' keys."""
-        return {key: self._queues[key] for key in keys if key in self._queues}
-
     def permissions(self, holder: Holder | None) -> Mapping[str, Permission]:
         """Return the stored permissions of an account or a customer by the names of groups."""
         return self._permissions.get(holder.id, {}) if holder is not None else {}
@@ -101,36 +70,6 @@ class Stock:
     def groups_of_source(self, holder: Holder | None) -> frozenset[str]:
         """Return the names of the groups that only the source of an account gives."""
         return groups_of_source(self._session, holder)
-
-    def needs_given_up(self, keys: Iterable[str]) -> bool:
-        """Whether one of these addresses was given up by somebody since ``settled``.
-
-        Then that must reach the database first: it lets no two have an address, even for a
-        moment.
-        """
-        return not self._given_up.isdisjoint(keys)
-
-    def settled(self) -> None:
-        """Note that everything up to here has reached the database."""
-        self._given_up.clear()
-
-    def keep(self, holder: Holder) -> None:
-        """Note what is now to be had by whom."""
-        if isinstance(holder, Customer):
-            self._customers[holder.number] = holder
-            return
-        self._accounts[holder.login_key] = holder
-        self._hold(holder)
-
-    def _hold(self, account: CustomerUser) -> None:
-        before = self._keys_of.get(account, {})
-        now = {row.address_key: row.exclusive for row in account.addresses}
-        self._keys_of[account] = now
-        for key in before:
-            self._held[key].remove(account)
-        for key in now:
-            self._held[key].append(account)
-        self._given_up.update(key for key in before if before[key] and not now.get(key))
 
     def _load_accounts(
         self, session: Session, keys: Sequence[str], wanted: Entries, *, lock: bool
@@ -154,13 +93,12 @@ class Stock:
         for some in chunks(sorted(number for number in numbers if number.isprintable())):
             found = select(Customer).where(Customer.number.in_(some))
             for customer in session.scalars(found.options(selectinload(Customer.domains))):
-                self._customers[customer.number] = customer
+                self.keep(customer)
 
     def _take(self, session: Session, statement: Select[CustomerUser]) -> None:
         for account in session.scalars(statement):
-            self._accounts[account.login_key] = account
-            self._customers[account.customer.number] = account.customer
-            self._hold(account)
+            self.keep(account.customer)
+            self.keep(account)
 
     def _load_customers(self, session: Session, keys: Sequence[str], *, lock: bool) -> None:
         statement = select(Customer).options(selectinload(Customer.domains)).order_by(Customer.id)
@@ -168,7 +106,7 @@ class Stock:
             statement = statement.with_for_update(key_share=True)
         for some in chunks(sorted(key for key in keys if key.isprintable())):
             for customer in session.scalars(statement.where(Customer.number.in_(some))):
-                self._customers[customer.number] = customer
+                self.keep(customer)
 
     def _load_permissions(
         self, session: Session, of_accounts: bool
