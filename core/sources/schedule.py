@@ -107,7 +107,7 @@ class Reader:
 
     def _failed(self, why: str) -> float:
         """Say so once, and wait the longer the more often it has failed."""
-        waits = min(RETRY_SECONDS * 2**self._failures, LONGEST_RETRY)
+        waits = min(RETRY_SECONDS * 2.0**self._failures, LONGEST_RETRY)
         self._failures = min(self._failures + 1, 10)
         if why != self._told:
             log.warning("%s; it is tried again in %d minutes", why, waits // 60)
