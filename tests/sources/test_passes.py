@@ -12,8 +12,10 @@ from core.accounts.sessions import start_session
 from core.claims import claimed
 from core.db import Database
 from core.errors import Stale
-from core.models import AuditEvent, CustomerUser, WebSession, now
+from core.models import AuditEvent, CustomerUser, CustomerUserAddress, WebSession, now
 from core.models import CustomerSource as SourceState
+from core.sources.known import FEW
+from core.sources.mirror import Mirror
 from core.sources.passes import COMPARED_AT_ONCE, Busy, Stopped, read_all
 from core.sources.records import SourceRecord
 from core.sources.source import SourceAway
@@ -121,6 +123,23 @@ class TestOneBatch:
         assert (account(database, "anna.m").id, account(database, "anna").id) == ids
         assert conflicts(database) == []
 
+    def test_a_login_that_is_given_up_for_one_who_has_an_older_account(
+        self, database: Database
+    ) -> None:
+        read(database, replace(BERT, login="bert.m"), replace(ANNA, login="bert"))
+        assert account(database, "bert").source_key == ANNA.key
+
+    def test_a_login_that_is_given_up_for_a_new_one(self, database: Database) -> None:
+        carl = replace(BERT, key="3", login="anna", email="carl@muster.example")
+        assert read(database, replace(ANNA, login="anna.m"), carl, BERT).new == 1
+        assert account(database, "anna").source_key == "3"
+
+    def test_the_first_record_with_a_key_counts(self, database: Database) -> None:
+        anna = replace(ANNA, customer_name="")
+        tally = read(database, replace(anna, phone="0228 1"), anna, BERT)
+        assert (tally.changed, tally.unchanged, tally.refused) == (1, 1, 1)
+        assert account(database, "anna").phone == "0228 1"
+
     def test_a_login_that_is_given_up_later(self, database: Database) -> None:
         records = replace(BERT, login="anna"), replace(ANNA, login="anna.m")
         assert read(database, *records).refused == 1
@@ -154,6 +173,23 @@ class TestOneBatch:
         read(database, replace(ANNA, email="new@muster.example"), BERT, dora)
         assert [row.shared for row in account(database, "dora").addresses] == [False]
         assert conflicts(database) == []
+
+    def test_an_address_of_more_than_are_looked_at(self, database: Database) -> None:
+        """Who has it alone is known in any case: two of that would be one too many."""
+        shared = [replace(each, email="info@muster.example") for each in people(FEW + 1)]
+        read(database, ANNA, BERT, *shared)
+        with database.write() as session:
+            rows = session.query(CustomerUserAddress).filter_by(address="info@muster.example")
+            first, *_others, last = rows.order_by(CustomerUserAddress.customer_user_id)
+            first.shared, first.exclusive = True, False
+            session.flush()
+            last.shared, last.exclusive = False, True
+        gone = [replace(each, valid=False) for each in shared[:FEW]]
+        news = replace(BERT, key="new", login="new", email="info@muster.example")
+        look_up(database, *gone, news)
+        assert [row.shared for row in account(database, "new").addresses] == [True]
+        detail = f"info@muster.example (user{FEW})"
+        assert (AD, "new", "address", detail) in conflicts(database)
 
     def test_a_new_customer_of_several(self, database: Database) -> None:
         news = [replace(each, customer_number="K-9") for each in people(3)]
@@ -189,6 +225,36 @@ class TestOneBatch:
         read(database, ANNA)
         with database.read() as session:
             assert session.query(WebSession).count() == 0
+
+
+class TestListOfConflicts:
+    """It is what the last records say, and the last pass."""
+
+    def test_one_whose_record_is_gone(self, sqlite_database: Database) -> None:
+        read(sqlite_database, ANNA, replace(BERT, email=""))
+        assert len(conflicts(sqlite_database)) == 1
+        read(sqlite_database, ANNA)
+        assert conflicts(sqlite_database) == []
+
+    def test_one_whose_cause_is_gone_is_news(self, sqlite_database: Database) -> None:
+        """The record equals its copy again, and nothing else would take it off the list."""
+        read(sqlite_database, ANNA)
+        look_up(sqlite_database, replace(ANNA, email=""))
+        assert len(conflicts(sqlite_database)) == 1
+        mirror = Mirror(AD, [AD], complete=False)
+        with sqlite_database.read() as session:
+            assert mirror.news(session, [ANNA]) == [ANNA]
+        look_up(sqlite_database, ANNA)
+        assert conflicts(sqlite_database) == []
+
+
+def test_who_returns_invalid_has_no_reason_of_before(sqlite_database: Database) -> None:
+    read(sqlite_database, ANNA, BERT)
+    read(sqlite_database, BERT)
+    assert account(sqlite_database, "anna").invalid_reason
+    read(sqlite_database, replace(ANNA, valid=False), BERT)
+    anna = account(sqlite_database, "anna")
+    assert (anna.valid.value, anna.invalid_reason, anna.source_gone_at) == (INVALID, "", None)
 
 
 def test_what_has_no_key_of_its_own_is_listed_a_few_times_only(sqlite_database: Database) -> None:
@@ -268,8 +334,13 @@ class TestOthersMeanwhile:
         with claimed(sqlite_database, "x") as is_ours:
             assert is_ours
 
-    def test_stopping_ends_a_pass_between_two_batches(self, sqlite_database: Database) -> None:
-        read(sqlite_database, ANNA)
+    @pytest.mark.parametrize("unchanged", [True, False])
+    def test_stopping_ends_a_pass_between_two_batches(
+        self, sqlite_database: Database, unchanged: bool
+    ) -> None:
+        few = people(3 * COMPARED_AT_ONCE if unchanged else 0)
+        same = [replace(each, customer_number=ANNA.customer_number) for each in few]
+        read(sqlite_database, ANNA, *same)
         given: list[str] = []
 
         def records() -> Iterator[SourceRecord]:
@@ -282,7 +353,7 @@ class TestOthersMeanwhile:
             read_all(sqlite_database, listed, [AD], records(), stops=lambda: len(given) > 600)
         assert len(given) == 2 * COMPARED_AT_ONCE
         assert logins(sqlite_database)["anna"] == (AD, VALID)
-        assert len(logins(sqlite_database)) == COMPARED_AT_ONCE + 1
+        assert len(logins(sqlite_database)) == 1 + (3 if unchanged else 1) * COMPARED_AT_ONCE
 
     def test_somebody_saves_at_the_same_moment(self, database: Database) -> None:
         """The batch is brought in again, and each record counts once."""
