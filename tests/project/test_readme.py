@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from core.config import Config, LdapSourceSection, SqlSourceSection, load_config
 from core.config.sources import SourceColumns, SourceFields
+from tests.support.readme import part
 from tests.support.sources import ROOT
 
 
@@ -20,12 +21,6 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from keys(annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
-
-
-def part(start: str, end: str) -> str:
-    """Return the README between two headings."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return text[text.index(start) : text.index(end)]
 
 
 def test_every_key_is_explained() -> None:

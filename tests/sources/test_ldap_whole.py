@@ -15,6 +15,7 @@ from core.words import AccountKind, Validity
 from tests.cli.conftest import Installation, an_installation, one_line
 from tests.intake.firm import a_firm
 from tests.sources.firm import PASSWORD
+from tests.support.readme import example
 from tests.support.slapd import (
     PEOPLE,
     Entries,
@@ -217,31 +218,6 @@ def test_what_is_wrong_in_the_section_is_told_before_anything_is_done(
             assert told in one_line(result)
 
 
-# The worked example of the documentation, but for where the directory is.
-ACTIVE_DIRECTORY = """
-[[customer_sources]]
-name = "ad"
-kind = "ldap"
-servers = ["dc1.ad.firm.example", "dc2.ad.firm.example"]
-ca_file = "/etc/schalter/firm-ca.pem"
-bind_dn = "CN=svc-schalter,OU=Service,DC=ad,DC=firm,DC=example"
-password_file = "/etc/schalter/ad.password"
-base = "OU=Customers,DC=ad,DC=firm,DC=example"
-filter = "(&(objectClass=user)(!(userAccountControl:1.2.840.113556.1.4.803:=2)))"
-
-[customer_sources.attributes]
-key = "objectGUID"
-login = "sAMAccountName"
-customer_number = "extensionAttribute1"
-customer_name = "company"
-more_addresses = ["proxyAddresses"]
-phone = "telephoneNumber"
-
-[customer_sources.groups."CN=Support,OU=Groups,DC=ad,DC=firm,DC=example"]
-technik = "rw"
-"""
-
-
 def as_in_active_directory(uid: str, number: int, control: int) -> Entries:
     """Return somebody with the attributes that Active Directory gives; 2 in control: disabled."""
     return {
@@ -262,7 +238,7 @@ def test_the_example_for_active_directory(schalter: Installation, directory: Sla
     for number, (uid, control) in enumerate([("enno", 512), ("elsa", 66_048), ("erik", 514)], 1):
         directory.add(as_in_active_directory(uid, number, control))
     directory.add({group_dn("Support"): group(person_dn("enno"))})
-    text = ACTIVE_DIRECTORY
+    text = example("#### Active Directory", "toml")  # but for where the directory is
     for old, new in [
         ('"dc1.ad.firm.example", "dc2.ad.firm.example"', f'"{directory.server}"'),
         ("/etc/schalter/firm-ca.pem", directory.ca_file),

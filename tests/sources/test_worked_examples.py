@@ -1,4 +1,4 @@
-"""The worked examples of the manual, step by step, on real servers."""
+"""The worked examples of the README, step by step, on real servers."""
 
 import base64
 import hashlib
@@ -23,6 +23,7 @@ from tests.sources.crm import PASSWORD, account, logins
 from tests.sources.test_sign_in import enter
 from tests.support.mariadb import MariadbServer
 from tests.support.postgresql import PostgresqlServer
+from tests.support.readme import example, with_values
 
 CRM = """
 CREATE SCHEMA crm;
@@ -36,38 +37,7 @@ INSERT INTO crm.person VALUES
     (1, 1, 'cigdem@oeztuerk.example', 'c@privat.example', 'Çiğdem', 'Öztürk', '1', NULL, '-', 9),
     (2, 1, 'mehmet@oeztuerk.example', NULL, 'Mehmet', 'Öztürk', NULL, '2020-01-31', NULL, 9);
 """
-CRM_VIEW = """
-CREATE VIEW crm.schalter AS
-SELECT p.id, p.mail AS login, c.debtor AS customer_number, c.name AS customer_name,
-       p.mail AS email, p.mail_2, p.first_name, p.last_name, p.phone,
-       p.password, (p.left_at IS NULL) AS valid
-FROM crm.person p JOIN crm.company c ON c.id = p.company_id;
-
-CREATE ROLE schalter_reader LOGIN PASSWORD 'secret' CONNECTION LIMIT 20;
-GRANT USAGE ON SCHEMA crm TO schalter_reader;
-GRANT SELECT ON crm.schalter TO schalter_reader;
-"""
-CRM_SECTION = """
-[[customer_sources]]
-name = "crm"
-kind = "sql"
-url = "{url}"
-table = "schalter"
-table_schema = "crm"
-
-[customer_sources.columns]
-key = "id"
-login = "login"
-customer_number = "customer_number"
-customer_name = "customer_name"
-email = "email"
-more_addresses = ["mail_2"]
-first_name = "first_name"
-last_name = "last_name"
-phone = "phone"
-valid = "valid"
-password = "password"
-"""
+CRM_PART = "#### A CRM on PostgreSQL"
 
 OTRS = """
 CREATE TABLE customer_company (
@@ -85,43 +55,7 @@ CREATE TABLE customer_user (
 );
 INSERT INTO customer_company (customer_id, name, valid_id) VALUES ('K-1', 'Lehmann & Söhne', 1);
 """
-OTRS_VIEW = """
-CREATE VIEW schalter AS
-SELECT u.id, u.login, u.email, u.customer_id, COALESCE(c.name, '') AS company, u.pw, u.title,
-       u.first_name, u.last_name, u.phone, u.mobile, u.street, u.zip, u.city, u.country, u.valid_id
-FROM customer_user u LEFT JOIN customer_company c ON c.customer_id = u.customer_id;
-
-CREATE USER schalter_reader IDENTIFIED BY 'secret';
-GRANT SELECT ON schalter TO schalter_reader;
-"""
-OTRS_SECTION = """
-[[customer_sources]]
-name = "otrs"
-kind = "sql"
-url = "{url}"
-password_file = "{password_file}"
-table = "schalter"
-valid_values = ["1"]
-keep_passwords = true
-
-[customer_sources.columns]
-key = "id"
-login = "login"
-customer_number = "customer_id"
-customer_name = "company"
-email = "email"
-password = "pw"
-title = "title"
-first_name = "first_name"
-last_name = "last_name"
-phone = "phone"
-mobile = "mobile"
-street = "street"
-postcode = "zip"
-city = "city"
-country = "country"
-valid = "valid_id"
-"""
+OTRS_PART = "#### Moving over from OTRS or OTOBO"
 
 SALT = b"abcdefghij012345"
 BCRYPT = bcrypt.hashpw(
@@ -146,9 +80,10 @@ def test_a_view_of_a_crm_on_postgresql(
     name = postgresql_server.create()
     owner = postgresql_server.url(name)
     try:
-        run(owner, CRM, CRM_VIEW)
+        run(owner, CRM, example(CRM_PART, "sql"))
         reader = make_url(owner).set(username="schalter_reader").render_as_string()
-        config = configured(tmp_path, CRM_SECTION.format(url=reader))
+        section = example(CRM_PART, "toml")
+        config = configured(tmp_path, with_values(section, url=reader, password_file=""))
         read_all_of(sqlite_database, config)
         assert logins(sqlite_database) == {
             "cigdem@oeztuerk.example": ("crm", "valid"),
@@ -178,7 +113,7 @@ def test_moving_over_from_otrs(
     name = mariadb_server.create()
     owner = mariadb_server.url(name)
     try:
-        run(owner, OTRS, OTRS_VIEW)
+        run(owner, OTRS, example(OTRS_PART, "sql"))
         with create_engine(owner, poolclass=NullPool).begin() as connection:
             for login, stored in {**STORED, "never": None}.items():
                 connection.execute(
@@ -193,7 +128,8 @@ def test_moving_over_from_otrs(
         options = f"?ssl_ca={mariadb_server.ca_file}"
         url = make_url(mariadb_server.tcp_url(name, options=options))
         reader = url.set(username="schalter_reader").render_as_string()
-        config = configured(tmp_path, OTRS_SECTION.format(url=reader, password_file=secret))
+        section = example(OTRS_PART, "toml")
+        config = configured(tmp_path, with_values(section, url=reader, password_file=str(secret)))
         read_all_of(sqlite_database, config)
         with open_live_sources(config) as sources:
             for login in STORED:
@@ -214,7 +150,7 @@ def test_moving_over_from_otrs(
 
 
 def run(url: str, *scripts: str) -> None:
-    """Let the owner of a database do what stands in a manual."""
+    """Let the owner of a database do what stands in the README."""
     engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
         for statement in ";".join(scripts).split(";"):
@@ -224,7 +160,7 @@ def run(url: str, *scripts: str) -> None:
 
 
 def configured(folder: Path, section: str) -> Config:
-    """Return the configuration with a section of the manual."""
+    """Return the configuration with a section of the README."""
     file = folder / "schalter.toml"
     file.write_text(section, encoding="utf-8")
     return load_config(str(file))
