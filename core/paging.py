@@ -23,7 +23,7 @@ T = TypeVar("T")
 Key = int | str | datetime
 
 MAX_CURSOR = 1000  # characters
-MAX_SORTED = 20_000  # rows that a search finds and sorts; more are found along the sort order
+MAX_SORTED = 30_000  # rows that a search finds and sorts; more are found along the sort order
 
 
 @dataclass(frozen=True, slots=True)
