@@ -98,7 +98,7 @@ class CustomerUser(Base):
     notices: Mapped[bool] = mapped_column(default=True)
     source: Mapped[str | None] = mapped_column(String(50))  # whose record it copies; None: none
     source_key: Mapped[str | None] = mapped_column(String(200))  # of the record in the source
-    source_seen_at: Mapped[datetime | None]  # when the source last gave the record
+    source_seen_at: Mapped[datetime | None]  # when the source last gave the record, to the day
     source_gone_at: Mapped[datetime | None]  # since when the source has it no more
     search_text: Mapped[str] = mapped_column(default="")
     sort_key: Mapped[str] = mapped_column(String(200), default="")  # folded, as lists are sorted
