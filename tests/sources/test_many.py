@@ -19,7 +19,7 @@ from tests.sources.counting import Statements
 from tests.sources.firm import section_of
 from tests.support.slapd import Slapd, person_dn, run_slapd
 
-ENTRIES = 30_000
+ENTRIES = 60_000
 MAX_MEMORY = 200  # MiB that two passes may need
 
 pytestmark = pytest.mark.slow
@@ -59,7 +59,7 @@ def test_it_is_read_and_searched(sqlite_database: Database, many: Slapd) -> None
     # Each key press reads the table once, and finds what there is in the order of names.
     expected = [
         ("zander", 1, ["p4444"]),
-        ("p444", 11, None),
+        ("p444", sum("p444" in f"p{number}" for number in range(ENTRIES)), None),
         ("bert vogel p4261", 1, ["p4261"]),
         ("bert müller p4261", 0, []),
         ("p4711@firm.example", 1, ["p4711"]),
