@@ -177,7 +177,8 @@ def _pairs(*conditions: ColumnElement[bool]) -> Subquery:
     follows = (
         _Old.source_key.is_not(None),
         _Old.source_gone_at.is_not(None),
-        _New.source == _Old.source,
+        # Not by itself: the index of it would be taken, and it holds all accounts of a source.
+        func.coalesce(_New.source, "") == func.coalesce(_Old.source, ""),
         _New.source_key.is_not(None),
         _New.source_gone_at.is_(None),
         _New.created_at > _Old.source_seen_at,
