@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import Select, exists, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core import audit
@@ -59,7 +59,9 @@ def left_customers(session: Session) -> Sequence[Left]:
     )
     empty = session.scalars(
         select(Customer)
-        .where(Customer.source.is_not(None), Customer.valid, ~remains)
+        .where(
+            Customer.source.is_not(None), Customer.valid, ~remains, Customer.number.in_(_numbers())
+        )
         .order_by(Customer.sort_key, Customer.id)
         .limit(MAX_LEFT)
     ).all()
@@ -121,6 +123,15 @@ def _where_to(session: Session, left_id: int) -> set[int]:
         if each.customer.id == left_id
         for there, _count in each.moved
     }
+
+
+def _numbers() -> Select[str]:
+    """Select each Kunden# that an account has had before another one."""
+    return select(AuditEvent.before["customer_number"].as_string()).where(
+        AuditEvent.object_kind == "customer-user",
+        AuditEvent.action == "changed",
+        AuditEvent.before["customer_number"].as_string().is_not(None),
+    )
 
 
 def _moved(
