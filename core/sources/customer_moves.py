@@ -87,12 +87,19 @@ class CustomerMoves:
         moved: Mapping[str, str],
         seen: Collection[str],
     ) -> bool:
-        """Whether nobody stays: neither in the source nor kept here. Who is gone does not count."""
+        """Whether nobody stays: neither in the source nor kept here.
+
+        Who is gone does not count, unless more are gone in this pass than have moved: then the
+        source may lack their records, and has not moved them.
+        """
         rows = session.execute(
-            select(CustomerUser.source, CustomerUser.source_key).where(
+            select(CustomerUser.source, CustomerUser.source_key, CustomerUser.source_gone_at).where(
                 CustomerUser.customer_id == customer_id
             )
+        ).all()
+        nobody_stays = all(
+            source == self._source and (key in moved or key not in seen)
+            for source, key, _at in rows
         )
-        return all(
-            source == self._source and (key in moved or key not in seen) for source, key in rows
-        )
+        lacking = [key for _source, key, gone_at in rows if key not in seen and gone_at is None]
+        return nobody_stays and len(lacking) <= len(moved)

@@ -222,6 +222,13 @@ class TestANewNumber:
             known = session.query(Customer).filter_by(number="K-1000").count()
         assert known == (0 if is_renamed else 1)
 
+    def test_a_customer_of_whom_most_are_missing_stays(self, database: Database) -> None:
+        zorn = replace(CARL, customer_number="K-7", customer_name="Zorn KG")
+        read(database, ANNA, BERT, DORA, zorn)
+        read(database, *moved(ANNA), zorn)
+        with database.read() as session:
+            assert the_customer(session, "K-1000").id != the_customer(session, "K-9").id
+
     def test_a_customer_with_somebody_who_is_kept_here_stays(self, database: Database) -> None:
         people.saved(database, replace(people.BERT, login="here", email="here@muster.example"))
         read(database, *moved(ANNA, BERT))
