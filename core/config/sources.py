@@ -101,7 +101,7 @@ class SqlSourceSection(SourceSection):
             raise ValueError("url must name a file, as in sqlite:///crm.db")
         if url.get_backend_name() in ("mysql", "mariadb") and set(url.query) - MARIADB_OPTIONS:
             raise ValueError(f"url: after ? can only stand {', '.join(sorted(MARIADB_OPTIONS))}")
-        if url.password is not None:
+        if url.password is not None or any("password" in each for each in url.query):
             raise ValueError("url must not hold the password: name its file in password_file")
         return self
 

@@ -28,6 +28,7 @@ WRONG = [
     ("postgresql://reader@", "oracle://reader@", "url must be of sqlite, postgresql or mariadb"),
     ("postgresql://reader@", "reader@", "url must be an SQLAlchemy address"),
     ("reader@crm", "reader:geheim@crm", "url must not hold the password"),
+    ("example/crm", "example/crm?sslpassword=geheim", "url must not hold the password"),
     ("postgresql://reader@crm.example/crm", "sqlite://", "url must name a file"),
     (GOOD, GOOD + GOOD, "customer_sources: two are called crm"),
 ]
