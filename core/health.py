@@ -30,10 +30,10 @@ from core.outgoing.lists import outbox_state
 from core.outgoing.relay import Deadlines, RelayFault, relay_session, tls_context
 from core.revision import check_revision, newest_revision
 from core.secret_key import load_secret_key
-from core.sources.look import SourceLook, look_at_source
+from core.sources.mirroring.passes import count_conflicts
 from core.sources.overview import is_overdue
-from core.sources.passes import count_conflicts
 from core.sources.source import SourceAway
+from core.sources.trying.look import SourceLook, look_at_source
 from core.words import Role
 
 SECONDS = 4.0  # that anything outside this machine gets

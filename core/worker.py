@@ -37,8 +37,8 @@ from core.revision import check_revision
 from core.secret_key import Keys
 from core.settings import load_settings
 from core.signals import StopSignals
-from core.sources.live import LiveSources, make_live_sources
-from core.sources.schedule import reading
+from core.sources.asking.live import LiveSources, make_live_sources
+from core.sources.mirroring.schedule import reading
 
 RETRY_SECONDS = 10.0  # after a task failed
 AGAIN_SECONDS = 20.0  # after which customer sources are asked again about mail held for them

@@ -10,7 +10,7 @@ from core.db import Database
 from core.errors import ConfigError
 from core.intake.writer import IntakeWriter
 from core.secret_key import Keys
-from core.sources.live import make_live_sources
+from core.sources.asking.live import make_live_sources
 from gateway.connections import Client, Connections
 from gateway.disk import DiskGuard, FreeBytes, free_bytes
 from gateway.intake import Intake

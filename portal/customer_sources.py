@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from flask import Flask, current_app
 
 from core.config import Config
-from core.sources.live import LiveSources, make_live_sources
+from core.sources.asking.live import LiveSources, make_live_sources
 from core.sources.source import CustomerSource
 
 _NAME = "schalter-customer-sources"

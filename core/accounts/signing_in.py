@@ -41,7 +41,7 @@ from core.i18n import ngettext
 from core.mail.addresses import address_key
 from core.mail.text import one_line
 from core.models import CustomerUser, CustomerUserAddress, Staff
-from core.sources.live import LiveSources
+from core.sources.asking.live import LiveSources
 from core.sources.source import By, SourceAway
 from core.words import AccountKind
 

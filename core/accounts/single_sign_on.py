@@ -19,7 +19,7 @@ from core.db import Database
 from core.errors import SchalterError
 from core.mail.addresses import address_key
 from core.openid.tokens import Claims
-from core.sources.live import LiveSources
+from core.sources.asking.live import LiveSources
 from core.words import AccountKind
 
 ADDRESS: Final = "email"  # the claim of which a provider says whether it has verified it

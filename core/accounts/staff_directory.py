@@ -15,7 +15,7 @@ from core.directory.client import Directory, DirectoryAway, Entry, escape
 from core.directory.entries import OBJECT_GUID, guid_octets
 from core.directory.groups import Groups
 from core.mail.text import one_line
-from core.sources.breaker import Breaker, Permit
+from core.sources.asking.breaker import Breaker, Permit
 from core.sources.configured import read_password
 from core.words import Permission, Role
 

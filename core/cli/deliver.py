@@ -30,7 +30,7 @@ from core.intake.writer import MAX_BATCH_BYTES, MAX_BATCH_MAILS, take_in_looked_
 from core.mail.addresses import is_valid_envelope_address
 from core.models import now, ticket_number
 from core.secret_key import Keys
-from core.sources.live import LiveSources, open_live_sources
+from core.sources.asking.live import LiveSources, open_live_sources
 from core.words import DecisionKind, Protocol
 
 # sysexits.h, which mail servers understand

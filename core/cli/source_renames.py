@@ -10,9 +10,9 @@ from core.cli.console import Console, Failure, console_actor, pass_console
 from core.cli.output import json_option, print_json, print_table, printable
 from core.errors import Invalid
 from core.models import CustomerUser
-from core.sources.candidates import Candidate, candidates, gone_accounts
-from core.sources.customer_merges import left_customers
-from core.sources.renames import belongings, check_pair, claims, match_up
+from core.sources.matching.candidates import Candidate, candidates, gone_accounts
+from core.sources.matching.customer_merges import left_customers
+from core.sources.matching.renames import belongings, check_pair, claims, match_up
 
 _AT_A_TIME = 200
 

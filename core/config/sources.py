@@ -62,8 +62,8 @@ class SourceFields(Section):
 class SourceColumns(SourceFields):
     """``columns`` of an SQL source.
 
-    ``password`` holds hashes (``core.sources.hashes``); without it nobody of the source can sign
-    in.
+    ``password`` holds hashes (``core.sources.passwords.hashes``); without it nobody of the source
+    can sign in.
     """
 
     password: str = ""

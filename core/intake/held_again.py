@@ -24,7 +24,7 @@ from core.intake.record import record_release
 from core.intake.rows import Part, trace
 from core.models import Delivery, Mail, now
 from core.organisation import load_organisation
-from core.sources.live import LiveSources
+from core.sources.asking.live import LiveSources
 from core.words import ActorKind, HeldState
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from core.intake.prepare import Prepared
 from core.mail.addresses import with_unicode_domain
 from core.models import Customer, CustomerUserAddress
 from core.organisation import Organisation, load_organisation
-from core.sources.live import LiveSources
+from core.sources.asking.live import LiveSources
 from core.sources.source import By, SourceAway
 
 log = logging.getLogger(__name__)

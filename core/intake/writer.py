@@ -18,7 +18,7 @@ from core.intake.pipeline import take_in_prepared
 from core.intake.prepare import Prepared, prepare
 from core.models import now
 from core.secret_key import Keys
-from core.sources.live import LiveSources
+from core.sources.asking.live import LiveSources
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from core.config import AnySourceSection, Config, LdapSourceSection
 from core.errors import ConfigError
-from core.sources.ldap import LdapSource
+from core.sources.kinds.ldap import LdapSource
+from core.sources.kinds.sql import SqlSource
 from core.sources.source import CustomerSource
-from core.sources.sql import SqlSource
 
 
 @contextmanager

@@ -31,11 +31,11 @@ from core.i18n import in_language
 from core.models import CustomerUser
 from core.settings import load_settings
 from core.sources.configured import read_password
-from core.sources.mirror import Mirror, wanted_values
+from core.sources.kinds.sql import SECONDS, asking, reason_of
+from core.sources.kinds.sql_rows import SqlRows, is_askable
+from core.sources.mirroring.mirror import Mirror, wanted_values
 from core.sources.records import SourceRecord
 from core.sources.source import By
-from core.sources.sql import SECONDS, asking, reason_of
-from core.sources.sql_rows import SqlRows, is_askable
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from wtforms import Field
 from core.config import AnySourceSection
 from core.i18n import lazy_gettext as _l
 from core.mail.text import one_line
-from core.sources.map_edit import Sampled, edited, take_samples, values_of
-from core.sources.toml_text import section_as_toml
+from core.sources.trying.map_edit import Sampled, edited, take_samples, values_of
+from core.sources.trying.toml_text import section_as_toml
 from portal.admin.forms import LinesField, text
 from portal.admin.sources import field_name, section_named, sections
 from portal.areas import Area, Audience

@@ -15,15 +15,15 @@ from core.errors import NotFound, Stale
 from core.i18n import N_
 from core.i18n import gettext as _
 from core.models import MAX_ID, Customer, CustomerUser
-from core.sources.candidates import (
+from core.sources.matching.candidates import (
     candidates,
     count_gone,
     gone_accounts,
     other_accounts,
     reason_text,
 )
-from core.sources.customer_merges import left_customers, merge_customers
-from core.sources.renames import (
+from core.sources.matching.customer_merges import left_customers, merge_customers
+from core.sources.matching.renames import (
     belongings,
     check_pair,
     claims,

@@ -12,9 +12,9 @@ from core.i18n import N_
 from core.i18n import gettext as _
 from core.i18n import lazy_gettext as _l
 from core.mail.addresses import address_key
-from core.sources.sign_in_trial import SignInTrial, Verdict, try_sign_in
 from core.sources.source import By
-from core.sources.trying import look_everywhere, try_out_records
+from core.sources.trying.sign_in_trial import SignInTrial, Verdict, try_sign_in
+from core.sources.trying.trial import look_everywhere, try_out_records
 from portal.admin.sources import field_name, in_words, section_named, sections
 from portal.areas import Area, Audience
 from portal.customer_sources import customer_sources, live_sources

@@ -11,6 +11,7 @@ from core.i18n import N_
 from core.i18n import gettext as _
 from core.labels import label
 from core.sources.fields import mapping_of
+from core.sources.mirroring.schedule import due_at
 from core.sources.overview import (
     Copies,
     copies_by_source,
@@ -20,8 +21,7 @@ from core.sources.overview import (
     known_sources,
     place_of,
 )
-from core.sources.schedule import due_at
-from core.sources.trying import FIELDS as RECORD_FIELDS
+from core.sources.trying.trial import FIELDS as RECORD_FIELDS
 from core.words import SourceConflict
 from portal.admin.fixed import CONFIG
 from portal.areas import Area, Audience

@@ -18,9 +18,9 @@ from sqlalchemy.engine import Connection
 from core.accounts.lists import CustomerUserFilter, count_customer_users, find_customer_users
 from core.db import Database
 from core.migrate import upgrade
-from core.sources.ldap import LdapSource
-from core.sources.mirror import Tally
-from core.sources.passes import read_all
+from core.sources.kinds.ldap import LdapSource
+from core.sources.mirroring.mirror import Tally
+from core.sources.mirroring.passes import read_all
 from tests.bench.organisation import sqlite_folder
 from tests.bench.report import Bar, at_most, not_measured
 from tests.sources.firm import section_of

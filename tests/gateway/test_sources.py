@@ -16,8 +16,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from core.models import CustomerSource as SourceState
-from core.sources import breaker
-from core.sources.live_source import SECONDS
+from core.sources.asking import breaker
+from core.sources.asking.live_source import SECONDS
 from core.words import DecisionKind
 from tests.gateway.conftest import Run
 from tests.gateway.running import ACCEPTED, DATA, HELLO, Running

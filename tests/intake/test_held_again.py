@@ -16,7 +16,7 @@ from core.intake.prepare import prepare
 from core.intake.writer import take_in_looked_up
 from core.models import Article, AuditEvent, Delivery, OutgoingMail, Queue, Staff, Ticket
 from core.secret_key import Keys, ensure_secret_key
-from core.sources.live import LiveSources
+from core.sources.asking.live import LiveSources
 from core.sources.source import By
 from core.words import Evidence, HeldState, MatchedBy, StrangersRule
 from tests.accounts.people import ADMIN
@@ -33,7 +33,7 @@ Live = tuple[LiveSources, Watched]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.sources.live.FIRST_SECONDS", 0.8)
+    monkeypatch.setattr("core.sources.asking.live.FIRST_SECONDS", 0.8)
 
 
 @pytest.fixture

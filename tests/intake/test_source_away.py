@@ -11,7 +11,7 @@ from core.intake.look_up import look_up
 from core.intake.prepare import prepare
 from core.intake.writer import take_in_looked_up
 from core.models import Delivery, Mail, Ticket
-from core.sources.live import LiveSources
+from core.sources.asking.live import LiveSources
 from core.sources.source import By, SourceAway
 from core.words import HeldState
 from tests.intake.firm import a_firm
@@ -124,7 +124,7 @@ class TestAway:
 
     @pytest.fixture(autouse=True)
     def _firm(self, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("core.sources.live.FIRST_SECONDS", 0.8)
+        monkeypatch.setattr("core.sources.asking.live.FIRST_SECONDS", 0.8)
         a_firm(sqlite_database, sender_policy="open")
 
     def test_held(self, sqlite_database: Database, crm: Crm) -> None:

@@ -9,9 +9,9 @@ from sqlalchemy import Engine, text
 from core.config import SqlSourceSection
 from core.db import Database
 from core.models import CustomerUser, RecordConflict
-from core.sources.mirror import Tally
-from core.sources.passes import read_all
-from core.sources.sql import SqlSource
+from core.sources.kinds.sql import SqlSource
+from core.sources.mirroring.mirror import Tally
+from core.sources.mirroring.passes import read_all
 
 COLUMNS = {
     "key": "id",

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from core.config import LdapSourceSection
-from core.sources.ldap import LdapSource
+from core.sources.kinds.ldap import LdapSource
 from tests.support.slapd import Entries, Slapd, group, group_dn, person, person_dn
 
 PASSWORD = "Käsekuchen 2026"

@@ -6,10 +6,10 @@ from threading import Event
 from typing import Any
 
 from core.config import SqlSourceSection
-from core.sources.live import LiveSources
+from core.sources.asking.live import LiveSources
+from core.sources.kinds.sql import SqlSource
 from core.sources.records import SourceRecord
 from core.sources.source import By
-from core.sources.sql import SqlSource
 
 
 class Watched(SqlSource):

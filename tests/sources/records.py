@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from core.db import Database
 from core.i18n import in_language
-from core.sources.mirror import Mirror, Tally
-from core.sources.passes import read_all
+from core.sources.mirroring.mirror import Mirror, Tally
+from core.sources.mirroring.passes import read_all
 from core.sources.records import Found, SourceRecord
 from core.sources.source import By
 

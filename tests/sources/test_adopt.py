@@ -13,8 +13,8 @@ from core.db import Database
 from core.models import AuditEvent, Customer, CustomerUser
 from core.sources import adopt as adopting
 from core.sources.adopt import Adoption, adopt, plan_adoption
-from core.sources.live import LiveSources
-from core.sources.mirror import Mirror
+from core.sources.asking.live import LiveSources
+from core.sources.mirroring.mirror import Mirror
 from tests.sources.crm import (
     ANNA,
     BERT,

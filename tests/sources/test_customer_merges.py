@@ -11,8 +11,8 @@ from core.accounts.matrix import customer_changes, save_customer_cells
 from core.accounts.queues import QueueValues, save_queue
 from core.db import Database
 from core.models import AuditEvent, Base, Group, Ticket, now
-from core.sources import customer_merges
-from core.sources.customer_merges import left_customers, merge_customers
+from core.sources.matching import customer_merges
+from core.sources.matching.customer_merges import left_customers, merge_customers
 from core.sources.records import SourceRecord
 from core.words import Permission
 from tests.accounts import people

@@ -7,8 +7,8 @@ import bcrypt
 import pytest
 
 from core.accounts.passwords import hash_password
-from core.sources.hashes import _TO_BCRYPT, is_password
-from core.sources.unix_crypt import crypt
+from core.sources.passwords.hashes import _TO_BCRYPT, is_password
+from core.sources.passwords.unix_crypt import crypt
 
 PASSWORD = "Käsekuchen 2026"
 TYPED = PASSWORD.encode()

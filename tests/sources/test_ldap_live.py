@@ -13,9 +13,9 @@ from core.intake.incoming import Incoming, Receipt
 from core.intake.prepare import prepare
 from core.intake.writer import take_in_looked_up
 from core.models import CustomerUser, Ticket
-from core.sources.breaker import FAILURES
-from core.sources.ldap import LdapSource
-from core.sources.live import LiveSources
+from core.sources.asking.breaker import FAILURES
+from core.sources.asking.live import LiveSources
+from core.sources.kinds.ldap import LdapSource
 from core.sources.source import SourceAway
 from tests.intake.firm import a_firm
 from tests.intake.mails import a_mail

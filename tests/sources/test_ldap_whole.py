@@ -10,7 +10,7 @@ from core.accounts.signing_in import SignInFailed, sign_in
 from core.config import load_config
 from core.db import Database
 from core.models import CustomerUser, CustomerUserGroup, Group, Ticket
-from core.sources.live import open_live_sources
+from core.sources.asking.live import open_live_sources
 from core.words import AccountKind, Validity
 from tests.cli.conftest import Installation, an_installation, one_line
 from tests.intake.firm import a_firm

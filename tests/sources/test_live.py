@@ -10,11 +10,11 @@ from sqlalchemy import event
 
 from core.db import Database
 from core.models import CustomerSource as SourceState
-from core.sources import breaker, live_source
-from core.sources.breaker import FAILURES, Breaker, Permit
-from core.sources.live import LiveSources
-from core.sources.losses import Losses
-from core.sources.passes import MIN_LOSS
+from core.sources.asking import breaker, live_source
+from core.sources.asking.breaker import FAILURES, Breaker, Permit
+from core.sources.asking.live import LiveSources
+from core.sources.asking.losses import Losses
+from core.sources.mirroring.passes import MIN_LOSS
 from core.sources.records import SourceRecord
 from core.sources.source import By, SourceAway
 from core.words import Validity
@@ -34,8 +34,8 @@ def of_address(sources: LiveSources, database: Database, address: str = ADDRESS)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for sources about a second only."""
     monkeypatch.setattr(live_source, "SECONDS", 1.5)
-    monkeypatch.setattr("core.sources.live.SECONDS", 1.5)
-    monkeypatch.setattr("core.sources.live.FIRST_SECONDS", 0.8)
+    monkeypatch.setattr("core.sources.asking.live.SECONDS", 1.5)
+    monkeypatch.setattr("core.sources.asking.live.FIRST_SECONDS", 0.8)
 
 
 @pytest.fixture
@@ -495,7 +495,7 @@ class TestOutage:
     ) -> None:
         """Whoever they are of is not known then, so the source has not answered."""
         crm.hold(ANNA)
-        monkeypatch.setattr("core.sources.mirror.Mirror.bring", lambda *_: 1 / 0)
+        monkeypatch.setattr("core.sources.mirroring.mirror.Mirror.bring", lambda *_: 1 / 0)
         with live(section_of(crm)) as (sources, _watched):
             assert of_address(sources, sqlite_database) == ("crm",)
             monkeypatch.undo()

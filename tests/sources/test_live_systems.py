@@ -9,9 +9,9 @@ from core.config import LdapSourceSection
 from core.config.sources import SourceAttributes
 from core.db import Database
 from core.models import CustomerUserGroup
+from core.sources.asking.live import LiveSources
+from core.sources.asking.live_source import SECONDS
 from core.sources.configured import make_source
-from core.sources.live import LiveSources
-from core.sources.live_source import SECONDS
 from core.sources.source import By
 from core.words import Permission
 from tests.intake.firm import a_firm

@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 from core.accounts.lists import CustomerUserFilter, find_customer_users
 from core.db import Database
 from core.models import Customer, CustomerUser, RecordConflict
-from core.sources.ldap import LdapSource
-from core.sources.passes import COMPARED_AT_ONCE, read_all
+from core.sources.kinds.ldap import LdapSource
+from core.sources.mirroring.passes import COMPARED_AT_ONCE, read_all
 from tests.bench.sources import MAP, PER_CUSTOMER, entries_of
 from tests.sources.counting import Statements
 from tests.sources.firm import section_of

@@ -14,9 +14,9 @@ from core.db import Database
 from core.errors import Stale
 from core.models import AuditEvent, CustomerUser, CustomerUserAddress, WebSession, now
 from core.models import CustomerSource as SourceState
-from core.sources.known import FEW
-from core.sources.mirror import Mirror
-from core.sources.passes import COMPARED_AT_ONCE, Busy, Stopped, read_all
+from core.sources.mirroring.known import FEW
+from core.sources.mirroring.mirror import Mirror
+from core.sources.mirroring.passes import COMPARED_AT_ONCE, Busy, Stopped, read_all
 from core.sources.records import SourceRecord
 from core.sources.source import SourceAway
 from tests.sources.counting import Statements

@@ -32,15 +32,15 @@ from core.models import (
     now,
 )
 from core.organisation import load_organisation
-from core.sources import renames
-from core.sources.candidates import (
+from core.sources.matching import renames
+from core.sources.matching.candidates import (
     Reason,
     candidates,
     count_gone,
     gone_accounts,
     other_accounts,
 )
-from core.sources.renames import match_up
+from core.sources.matching.renames import match_up
 from core.words import Permission, TokenPurpose
 from tests.accounts.people import ADMIN, the_account
 from tests.sources.crm import account, conflicts, logins

@@ -16,8 +16,8 @@ from core.config import Config, SqlSourceSection
 from core.db import Database
 from core.models import AuditEvent, now
 from core.models import CustomerSource as SourceState
-from core.sources import schedule
-from core.sources.schedule import (
+from core.sources.mirroring import schedule
+from core.sources.mirroring.schedule import (
     GRACE_SECONDS,
     LONGEST_RETRY,
     LOOK_SECONDS,

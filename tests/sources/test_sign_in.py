@@ -14,7 +14,7 @@ from core.config import SingleSignOnSection
 from core.db import Database
 from core.errors import Invalid
 from core.models import CustomerUser, WebSession, now
-from core.sources.live import LiveSources
+from core.sources.asking.live import LiveSources
 from core.words import AccountKind
 from tests.accounts import people
 from tests.sources.crm import (
@@ -198,7 +198,7 @@ class TestAway:
     def test_a_stalled_source_is_waited_for_only_at_first(
         self, sqlite_database: Database, crm: Crm, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("core.sources.live.FIRST_SECONDS", 0.5)
+        monkeypatch.setattr("core.sources.asking.live.FIRST_SECONDS", 0.5)
         with live(section_of(crm, **WITH_PASSWORD)) as (sources, (watched,)):
             watched.stall()
             for _time in range(2):

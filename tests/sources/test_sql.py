@@ -8,9 +8,9 @@ from sqlalchemy import delete, table
 from sqlalchemy.exc import DBAPIError
 
 from core.db import Database, foreign_engine
+from core.sources.kinds.sql import SqlSource
 from core.sources.records import SourceRecord
 from core.sources.source import By, SourceAway
-from core.sources.sql import SqlSource
 from tests.sources.crm import ANNA, BERT, COLUMNS, WITH_PASSWORD, Crm, logins, read
 
 

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from core import drivers
 from core.config import SqlSourceSection
 from core.db import foreign_engine
+from core.sources.kinds.sql import SqlSource
 from core.sources.source import By, SourceAway
-from core.sources.sql import SqlSource
 from tests.sources.crm import ANNA, PASSWORD, STORED, Crm
 from tests.support import mariadb
 from tests.support.certificates import make_certificate
@@ -89,7 +89,7 @@ def test_a_slow_statement_is_ended_by_the_server(mariadb_crm: Crm) -> None:
 def test_who_reads_everything_slowly_is_not_hurried(
     mariadb_crm: Crm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.sources.sql.SECONDS", 0.4)
+    monkeypatch.setattr("core.sources.kinds.sql.SECONDS", 0.4)
     mariadb_crm.hold(*({**ANNA, "id": number, "firma": "x" * 200} for number in range(500)))
     for _time in range(6):  # 32,000 rows are more than the buffers between the server and us hold
         mariadb_crm.execute('INSERT INTO "Kunden Benutzer" SELECT * FROM "Kunden Benutzer"')

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from core.config import SqlSourceSection
+from core.sources.kinds.sql import SqlSource
 from core.sources.source import By, SourceAway
-from core.sources.sql import SqlSource
 from tests.sources.crm import COLUMNS
 from tests.support import mariadb, postgresql
 from tests.support.processes import RunningProcess

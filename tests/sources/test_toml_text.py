@@ -8,7 +8,7 @@ import pytest
 
 from core.config import LdapSourceSection, SqlSourceSection, load_config
 from core.config.sources import AnySourceSection
-from core.sources.toml_text import section_as_toml
+from core.sources.trying.toml_text import section_as_toml
 
 SQL: dict[str, Any] = {
     "name": "crm",

@@ -15,10 +15,10 @@ from core.audit import SYSTEM
 from core.config import Config, load_config
 from core.db import Database
 from core.sources.adopt import adopt
+from core.sources.asking.live import LiveSources, open_live_sources
 from core.sources.configured import open_sources
-from core.sources.hashes import _TO_BCRYPT
-from core.sources.live import LiveSources, open_live_sources
-from core.sources.passes import read_all
+from core.sources.mirroring.passes import read_all
+from core.sources.passwords.hashes import _TO_BCRYPT
 from tests.sources.crm import PASSWORD, account, logins
 from tests.sources.test_sign_in import enter
 from tests.support.mariadb import MariadbServer

@@ -13,7 +13,7 @@ from core.models import (
     Mail,
     RecordConflict,
 )
-from core.sources.trying import MAX_FOUND
+from core.sources.trying.trial import MAX_FOUND
 from tests.portal.admin.browsing import Admin, admin_of
 from tests.portal.admin.firm import make_findable
 from tests.sources.crm import ANNA, STORED, WITH_PASSWORD, Crm, read

@@ -15,7 +15,7 @@ from core.accounts.permissions import group_permissions
 from core.audit import Actor
 from core.i18n import gettext as _
 from core.models import Group
-from core.sources.conflicts import Conflict
+from core.sources.mirroring.conflicts import Conflict
 from core.sources.records import SourceRecord
 from core.words import Permission, SourceConflict
 

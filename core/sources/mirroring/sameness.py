@@ -1,7 +1,7 @@
 """Which records equal their copies: most do, always, and must cost next to nothing.
 
 Only plain rows are read here and texts compared as they are. Whatever is not plainly the same is
-looked at properly (``core.sources.batch``), where it may still turn out to be.
+looked at properly (``core.sources.mirroring.batch``), where it may still turn out to be.
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.models import Customer, CustomerUser, CustomerUserAddress, RecordConflict, now
-from core.sources.batch import SEEN_AGAIN, UNKNOWN_NAME
+from core.sources.mirroring.batch import SEEN_AGAIN, UNKNOWN_NAME
 from core.sources.records import SourceRecord
 from core.words import Validity
 

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from core.sources.des import des_blocks
+from core.sources.passwords.des import des_blocks
 
 # What a row says must not keep us busy for hours: this is a second or two. Passlib's are 656,000.
 MAX_ROUNDS = 700_000

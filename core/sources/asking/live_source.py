@@ -10,10 +10,10 @@ from typing import Generic, TypeVar
 
 from core.config import AnySourceSection
 from core.i18n import N_
-from core.sources.asked import Asked
-from core.sources.askers import Askers, TooManyQuestions
-from core.sources.breaker import Breaker, Permit
-from core.sources.losses import Losses
+from core.sources.asking.asked import Asked
+from core.sources.asking.askers import Askers, TooManyQuestions
+from core.sources.asking.breaker import Breaker, Permit
+from core.sources.asking.losses import Losses
 from core.sources.records import SourceRecord
 from core.sources.source import By, CustomerSource, SourceAway
 

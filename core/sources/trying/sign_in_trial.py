@@ -29,7 +29,7 @@ from core.db import Database
 from core.mail.addresses import address_key
 from core.mail.text import one_line
 from core.models import CustomerUser
-from core.sources.live import LiveSources
+from core.sources.asking.live import LiveSources
 from core.sources.records import SourceRecord
 from core.sources.source import By, CustomerSource, SourceAway
 from core.words import AccountKind

@@ -34,12 +34,12 @@ from core.errors import Invalid, InvalidFields
 from core.i18n import gettext as _
 from core.mail.text import one_line
 from core.models import Base, Customer, CustomerUser, CustomerUserAddress, now
-from core.sources.conflicts import MAX_DETAIL, MAX_KEY, Conflict, ConflictList
-from core.sources.customer_moves import CustomerMoves
-from core.sources.groups import SourceGroups
-from core.sources.invalidating import Invalidating
-from core.sources.known import Known, record_login_key
-from core.sources.persons import is_same_person
+from core.sources.mirroring.conflicts import MAX_DETAIL, MAX_KEY, Conflict, ConflictList
+from core.sources.mirroring.customer_moves import CustomerMoves
+from core.sources.mirroring.groups import SourceGroups
+from core.sources.mirroring.invalidating import Invalidating
+from core.sources.mirroring.known import Known, record_login_key
+from core.sources.mirroring.persons import is_same_person
 from core.sources.records import SourceRecord
 from core.text import exact
 from core.words import SourceConflict, Validity

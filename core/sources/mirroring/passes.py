@@ -16,7 +16,7 @@ from core.i18n import in_language
 from core.models import CustomerSource as SourceState
 from core.models import CustomerUser, RecordConflict, now
 from core.settings import load_settings
-from core.sources.mirror import Mirror, Tally
+from core.sources.mirroring.mirror import Mirror, Tally
 from core.sources.records import SourceRecord
 from core.sources.source import CustomerSource, SourceAway
 from core.words import Validity

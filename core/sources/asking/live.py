@@ -17,10 +17,9 @@ from core.config import AnySourceSection, Config
 from core.db import Database
 from core.i18n import N_, gettext, in_language
 from core.organisation import load_organisation
-from core.sources.breaker import Away
-from core.sources.bringing import Copy, bring, copies_not_found, news
-from core.sources.configured import make_sources
-from core.sources.live_source import (
+from core.sources.asking.breaker import Away
+from core.sources.asking.bringing import Copy, bring, copies_not_found, news
+from core.sources.asking.live_source import (
     FIRST_SECONDS,
     SECONDS,
     Answer,
@@ -29,7 +28,8 @@ from core.sources.live_source import (
     Question,
     questions_of,
 )
-from core.sources.passes import note_contact, note_failure
+from core.sources.configured import make_sources
+from core.sources.mirroring.passes import note_contact, note_failure
 from core.sources.records import SourceRecord
 from core.sources.source import By, CustomerSource, SourceAway
 

@@ -10,10 +10,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from core.config import SqlSourceSection
 from core.db import foreign_engine
 from core.drivers import MYSQL_NAMES, take_time
-from core.sources.hashes import is_password
+from core.sources.kinds.sql_rows import SqlRows, is_askable, text_in
+from core.sources.passwords.hashes import is_password
 from core.sources.records import Found, SourceRecord
 from core.sources.source import By, SourceAway
-from core.sources.sql_rows import SqlRows, is_askable, text_in
 
 ROWS_AT_ONCE = 500  # of a full pass that are held in memory
 SECONDS = 3.0  # that one statement may take

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from threading import Lock
 
-from core.sources.passes import MIN_LOSS
+from core.sources.mirroring.passes import MIN_LOSS
 
 SECONDS = 3600.0
 

@@ -19,9 +19,9 @@ from core.i18n import in_language
 from core.mail.addresses import address_key
 from core.models import CustomerUser, CustomerUserAddress
 from core.organisation import load_organisation
-from core.sources.live_source import Answer
-from core.sources.mirror import Mirror
-from core.sources.passes import RECORDS_AT_ONCE
+from core.sources.asking.live_source import Answer
+from core.sources.mirroring.mirror import Mirror
+from core.sources.mirroring.passes import RECORDS_AT_ONCE
 from core.sources.records import SourceRecord
 from core.sources.source import By
 

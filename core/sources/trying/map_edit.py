@@ -16,14 +16,14 @@ from core.db import Database
 from core.errors import ConfigError, Invalid, InvalidFields
 from core.i18n import gettext as _
 from core.labels import label
-from core.sources.batch import Verdict
 from core.sources.configured import make_source
 from core.sources.fields import mapping_key, mapping_of
-from core.sources.mirror import Mirror
+from core.sources.mirroring.batch import Verdict
+from core.sources.mirroring.mirror import Mirror
 from core.sources.records import Found, SourceRecord
 from core.sources.secrets import HIDDEN, shown
 from core.sources.source import SourceAway
-from core.sources.trying import account_texts
+from core.sources.trying.trial import account_texts
 from core.words import Validity
 
 SAMPLES = 50  # rows that are tried

@@ -3,7 +3,8 @@
 In a full pass the records of accounts that move to a Kunden# which nobody has yet wait for its
 end. If then everybody of a customer has moved to the same one, it is the customer that is called
 differently: it keeps its id, and so its tickets, groups and domains. In any other case the
-accounts move, and the customer stays; that is for an admin to look at (``core.sources.renames``).
+accounts move, and the customer stays; that is for an admin to look at
+(``core.sources.matching.customer_merges``).
 """
 
 from collections import defaultdict

@@ -1,8 +1,8 @@
 """Passwords as other systems store them. They are only compared: what is stored stays theirs.
 
 Known are bcrypt (its usual form, and the one of OTRS and OTOBO), argon2, those of crypt(3) from
-DES to SHA-512 and the one of Apache (``core.sources.unix_crypt``), and SHA-512, SHA-256 and SHA-1
-in hex digits, which OTRS wrote without a salt.
+DES to SHA-512 and the one of Apache (``core.sources.passwords.unix_crypt``), and SHA-512, SHA-256
+and SHA-1 in hex digits, which OTRS wrote without a salt.
 """
 
 import base64
@@ -14,7 +14,7 @@ from collections.abc import Callable
 import bcrypt
 
 from core.accounts.passwords import MAX_BYTES, verify_password
-from core.sources.unix_crypt import crypt
+from core.sources.passwords.unix_crypt import crypt
 
 BCRYPT_BYTES = 72  # of a password; bcrypt looks at no more
 MAX_COST = 14  # of bcrypt, about a second: what a row says must not keep us busy for hours

@@ -2,7 +2,7 @@
 
 A source has a thread of its own: one that stalls stops neither another nor anything else. When it
 was last read stands in the database, so that a restart, a second worker and a pass by command
-count as well; ``core.sources.passes`` lets only one process read at a time.
+count as well; ``core.sources.mirroring.passes`` lets only one process read at a time.
 """
 
 import logging
@@ -21,8 +21,8 @@ from core.errors import ConfigError, Stale
 from core.models import CustomerSource as SourceState
 from core.models import now
 from core.sources.configured import make_source
-from core.sources.mirror import Tally
-from core.sources.passes import Busy, Stopped, read_all
+from core.sources.mirroring.mirror import Tally
+from core.sources.mirroring.passes import Busy, Stopped, read_all
 from core.sources.source import SourceAway
 
 LOOK_SECONDS = 60.0  # at the longest, after which it is looked again whether a source is due

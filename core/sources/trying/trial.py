@@ -25,7 +25,7 @@ from core.labels import label
 from core.mail.addresses import address_key
 from core.models import CustomerUser, CustomerUserGroup, RecordConflict, now
 from core.organisation import Organisation, QueueFacts, load_organisation
-from core.sources.mirror import Mirror
+from core.sources.mirroring.mirror import Mirror
 from core.sources.records import Found, SourceRecord
 from core.sources.source import By, CustomerSource, SourceAway
 from core.words import Permission, Protocol, SourceConflict, Validity

@@ -1,0 +1,1 @@
+"""The kinds of customer sources, each an implementation of ``core.sources.source``."""

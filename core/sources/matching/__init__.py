@@ -1,0 +1,1 @@
+"""Accounts and customers that are called differently in their source than before."""

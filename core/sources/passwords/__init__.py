@@ -1,0 +1,1 @@
+"""Passwords as other systems store them."""
