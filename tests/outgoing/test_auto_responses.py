@@ -140,7 +140,7 @@ def test_a_new_address_of_a_known_domain_is_answered_there(office: Office) -> No
     mail = a_mail("Kundennummer: K-1000", sender="neu@muster.example")
     proven = Findings(Source.EDGE, signatures=(Signature(Result.PASS, "muster.example"),))
     with office.database.write() as session:
-        (receipt,) = take_in(session, [replace(mail, findings=proven)])
+        (receipt,) = take_in(session, [replace(mail, findings=proven, received_at=now())])
         (outgoing,) = session.scalars(select(OutgoingMail))
         assert (outgoing.recipient, outgoing.customer_user_id) == ("neu@muster.example", None)
         outgoing_id, ticket_id = outgoing.id, receipt.recipients[0].ticket_id

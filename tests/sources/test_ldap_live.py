@@ -31,7 +31,7 @@ NINA: Entries = {
 FILED = ("open-ticket", "allowed")
 STRANGER = ("hold", "stranger")
 AWAY = ("hold", "source-away")
-DEADLINE = 4.0  # seconds for the answer to a mail, our own work included
+DEADLINE = 20.0  # a server that hangs never answers; machines may be busy
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_nobody_is_taken_for_a_stranger_while_it_is_away(
         started = time.monotonic()
         for number in range(10, 13):
             assert take_in(firm, sources, mail_from("nina@muster.example", number)) == expected
-        assert time.monotonic() - started < 1.5  # it is known to be away
+        assert time.monotonic() - started < 5.0  # it is known to be away
     assert senders(firm) == []
 
 
