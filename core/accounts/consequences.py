@@ -6,7 +6,7 @@ things are, once for how they would be.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from core.accounts.permissions import (
 )
 from core.models import Customer, CustomerUser, Ticket
 from core.organisation import Organisation, always_groups
+from core.portions import in_portions
 from core.settings import Settings
 from core.words import TicketState
 
@@ -141,7 +142,7 @@ def _compare(
     moved_to: int | None = None,
 ) -> Consequences:
     hidden = shown = 0
-    for part in _parts(tickets):
+    for part in in_portions(tickets, AT_A_TIME):
         own, through_customer = group_permissions(
             session,
             {each.customer_user_id for each in part if each.customer_user_id is not None},
@@ -167,11 +168,6 @@ def _sees(organisation: Organisation, owned: _Owned, direct: Grants, inherited: 
     whole_firm = owned.customer_user_id is None  # seen by those who see the customer's tickets
     access = Access(owned.customer_user_id, owned.customer_id, whole_firm, queues)
     return access.may_see_ticket(owned)
-
-
-def _parts(tickets: Sequence[_Owned]) -> Iterator[Sequence[_Owned]]:
-    for start in range(0, len(tickets), AT_A_TIME):
-        yield tickets[start : start + AT_A_TIME]
 
 
 def _by_holder(changes: Sequence[CellChange]) -> Changes:

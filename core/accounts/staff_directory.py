@@ -15,6 +15,7 @@ from core.directory.client import Directory, DirectoryAway, Entry, escape
 from core.directory.entries import OBJECT_GUID, guid_octets
 from core.directory.groups import Groups
 from core.mail.text import one_line
+from core.portions import in_portions
 from core.sources.asking.breaker import Breaker, Permit
 from core.sources.configured import read_password
 from core.words import Permission, Role
@@ -90,11 +91,9 @@ class StaffDirectory:
 
     def read(self, keys: Iterable[str]) -> Mapping[str, DirectoryMember]:
         """Return those of the entries that are still there, by their keys."""
-        wanted = list(keys)
         found: dict[str, DirectoryMember] = {}
         with self._asking():
-            for start in range(0, len(wanted), KEYS_AT_ONCE):
-                some = wanted[start : start + KEYS_AT_ONCE]
+            for some in in_portions(keys, KEYS_AT_ONCE):
                 conditions = "".join(map(self._has_key, some))
                 members = self._find(f"(|{conditions})", limit=len(some))
                 found.update((member.key, member) for member in members)

@@ -17,6 +17,7 @@ from core.errors import NotFound
 from core.models import Article, Ticket
 from core.organisation import load_organisation
 from core.paging import Page
+from core.portions import in_portions
 from core.tickets.lists import StaffFilter, StateFilter, staff_tickets
 from core.tickets.view import conversation, ticket_with_number
 
@@ -148,10 +149,10 @@ def _articles(session: Session, ticket: Ticket) -> Sequence[Article]:
 def _tickets(session: Session, tickets: Sequence[Ticket]) -> Sequence[dict[str, Any]]:
     ids = [ticket.id for ticket in tickets]
     counts: dict[int, int] = {}
-    for start in range(0, len(ids), PAGE):
+    for some in in_portions(ids, PAGE):
         statement = (
             select(Article.ticket_id, func.count())
-            .where(Article.ticket_id.in_(ids[start : start + PAGE]))
+            .where(Article.ticket_id.in_(some))
             .group_by(Article.ticket_id)
         )
         counts.update(session.execute(statement).all())

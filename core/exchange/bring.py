@@ -19,10 +19,11 @@ from core.errors import SchalterError, Stale
 from core.exchange.columns import USERS
 from core.exchange.entries import Entries, Entry
 from core.exchange.plan import Action, Keeping, Plan, Row, make_plan
-from core.exchange.stock import CHUNK, Holder, Stock, chunks
+from core.exchange.stock import CHUNK, Holder, Stock
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.models import Customer, CustomerUser
+from core.portions import in_portions
 from core.words import Validity
 
 
@@ -129,7 +130,7 @@ def _give(
 ) -> None:
     """Store the permissions of groups that differ."""
     save = save_customer_user_cells if wanted.kind is USERS else save_customer_cells
-    for some in chunks(kept):
+    for some in in_portions(kept, CHUNK):
         changes = [change for row, holder in some for change in _cells(stock, row, holder)]
         save(session, actor, changes)
 

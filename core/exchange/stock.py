@@ -3,7 +3,7 @@
 It answers the questions of ``core.accounts.lookups`` without a query for each row.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Select, select
@@ -24,6 +24,7 @@ from core.models import (
     Queue,
     QueueAddress,
 )
+from core.portions import in_portions
 from core.text import exact
 from core.words import Permission
 
@@ -81,16 +82,18 @@ class Stock(PreloadedLookups):
         own = statement.order_by(CustomerUser.id)
         if lock:
             own = own.with_for_update(key_share=True, of=CustomerUser)
-        for some in chunks(sorted(filter(None, keys))):
+        for some in in_portions(sorted(filter(None, keys)), CHUNK):
             self._take(session, own.where(CustomerUser.login_key.in_(some)))
         addresses = {key for entry in wanted.entries for key in _address_keys(entry.given)}
-        for some in chunks(sorted(addresses)):
+        for some in in_portions(sorted(addresses), CHUNK):
             holders = select(CustomerUserAddress.customer_user_id).where(
                 CustomerUserAddress.address_key.in_(some)
             )
             self._take(session, statement.where(CustomerUser.id.in_(holders)))
         numbers = {exact(str(entry.given.get("customer_number", ""))) for entry in wanted.entries}
-        for some in chunks(sorted(number for number in numbers if number.isprintable())):
+        for some in in_portions(
+            sorted(number for number in numbers if number.isprintable()), CHUNK
+        ):
             found = select(Customer).where(Customer.number.in_(some))
             for customer in session.scalars(found.options(selectinload(Customer.domains))):
                 self.keep(customer)
@@ -104,7 +107,7 @@ class Stock(PreloadedLookups):
         statement = select(Customer).options(selectinload(Customer.domains)).order_by(Customer.id)
         if lock:
             statement = statement.with_for_update(key_share=True)
-        for some in chunks(sorted(key for key in keys if key.isprintable())):
+        for some in in_portions(sorted(key for key in keys if key.isprintable()), CHUNK):
             for customer in session.scalars(statement.where(Customer.number.in_(some))):
                 self.keep(customer)
 
@@ -114,19 +117,13 @@ class Stock(PreloadedLookups):
         names = {group_id: name for name, group_id in self.groups.items()}
         holders: Iterable[Holder] = (self._accounts if of_accounts else self._customers).values()
         found: dict[int, Mapping[str, Permission]] = {}
-        for some in chunks([holder.id for holder in holders]):
+        for some in in_portions([holder.id for holder in holders], CHUNK):
             direct, inherited = group_permissions(
                 session, some if of_accounts else (), () if of_accounts else some
             )
             for holder_id, grants in (direct if of_accounts else inherited).items():
                 found[holder_id] = {names[group]: each for group, each in grants.items()}
         return found
-
-
-def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Give values in pieces that fit into one query."""
-    for start in range(0, len(values), CHUNK):
-        yield values[start : start + CHUNK]
 
 
 def _address_keys(given: Mapping[str, object]) -> Collection[str]:

@@ -24,6 +24,7 @@ from core.mail.addresses import address_key
 from core.mail.authentication.findings import Findings
 from core.models import Mail, ticket_number
 from core.organisation import Organisation, always_groups, domains_of
+from core.portions import in_portions
 from core.routing.rule import RuleValues
 from core.routing.rules import all_rules, facts_of
 from core.settings import Settings
@@ -183,8 +184,8 @@ def compare(
     """
     tried, refused, too_big = _last_mails(session, limit)
     differences: list[Difference] = []
-    for start in range(0, len(tried), _PORTION):
-        mails = list(_read(session, tried[start : start + _PORTION], keys))
+    for some in in_portions(tried, _PORTION):
+        mails = list(_read(session, some, keys))
         batch = [prepared for _mail, prepared in mails]
         sides = (gather(session, before, batch), gather(session, after, batch))
         for (mail, _prepared), one, other in zip(mails, *sides, strict=True):

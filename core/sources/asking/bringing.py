@@ -3,9 +3,8 @@
 A record that equals its copy costs a look at the copy and no writing transaction.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, select
@@ -19,6 +18,7 @@ from core.i18n import in_language
 from core.mail.addresses import address_key
 from core.models import CustomerUser, CustomerUserAddress
 from core.organisation import load_organisation
+from core.portions import in_portions
 from core.sources.asking.live_source import Answer
 from core.sources.mirroring.mirror import Mirror
 from core.sources.mirroring.passes import RECORDS_AT_ONCE
@@ -95,7 +95,7 @@ def bring(
                 reason = _("No longer in the customer source.")
                 _mirror(name, names).vanish(session, accounts, reason)
         for name in names:
-            for some in _portions(found.get(name, ())):
+            for some in in_portions(found.get(name, ()), RECORDS_AT_ONCE):
                 _bring_some(database, name, names, some)
 
 
@@ -112,9 +112,3 @@ def _bring_some(
 
 def _mirror(name: str, names: Sequence[str]) -> Mirror:
     return Mirror(name, names, complete=False)
-
-
-def _portions(records: Sequence[SourceRecord]) -> Iterator[list[SourceRecord]]:
-    rest = iter(records)
-    while some := list(islice(rest, RECORDS_AT_ONCE)):
-        yield some

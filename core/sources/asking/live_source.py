@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Generic, TypeVar
 
 from core.config import AnySourceSection
 from core.i18n import N_
+from core.portions import in_portions
 from core.sources.asking.asked import Asked
 from core.sources.asking.askers import Askers, TooManyQuestions
 from core.sources.asking.breaker import Breaker, Permit
@@ -180,9 +180,9 @@ def _ask(source: CustomerSource, questions: Collection[Question], deadline: floa
     failed: dict[Question, str] = {}
     for by in By:
         values = sorted(value for kind, value in questions if kind is by)
-        for some in _portions([value for value in values if value.isascii()]):
+        for some in in_portions((value for value in values if value.isascii()), VALUES_AT_ONCE):
             _find(source, by, some, deadline, records, whole)
-        for some in _portions([value for value in values if not value.isascii()]):
+        for some in in_portions((value for value in values if not value.isascii()), VALUES_AT_ONCE):
             try:
                 _find(source, by, some, deadline, records, whole)
             except SourceAway as error:
@@ -210,9 +210,3 @@ def _find(
             _find(source, by, [value], deadline, records, whole)
         return
     records.extend(found)
-
-
-def _portions(values: Sequence[str]) -> Iterator[list[str]]:
-    rest = iter(values)
-    while some := list(islice(rest, VALUES_AT_ONCE)):
-        yield some

@@ -6,13 +6,14 @@ at in a session that only reads: where nothing has changed, and that is nearly a
 written and nobody waits.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from core.audit import Actor
 from core.models import CustomerUser, RecordConflict, now
+from core.portions import in_portions
 from core.sources.mirroring.batch import Batch, Progress, Side, Tally, Verdict, wanted_values
 from core.sources.mirroring.conflicts import ConflictList
 from core.sources.mirroring.customer_moves import CustomerMoves
@@ -24,6 +25,8 @@ from core.sources.records import SourceRecord
 from core.words import ActorKind, Validity
 
 __all__ = ["Mirror", "Tally", "wanted_values"]
+
+IDS_AT_ONCE = 500  # in one statement
 
 
 class Mirror:
@@ -113,7 +116,7 @@ class Mirror:
     def finish(self, session: Session) -> None:
         """Take off the list of conflicts what no record has any more, after the last one."""
         others = self._so_far.conflicts.others(session)
-        for some in _portions(others):
+        for some in in_portions(others, IDS_AT_ONCE):
             session.execute(delete(RecordConflict).where(RecordConflict.id.in_(some)))
         self._so_far.conflicts.store(session, self._side.groups.conflict_keys, [])
 
@@ -171,8 +174,3 @@ class Mirror:
         if record.customer_number in self._so_far.named:
             return True
         return record.customer_number not in renamed and record.customer_name == same.customer_name
-
-
-def _portions(items: Sequence[int], size: int = 500) -> Iterator[Sequence[int]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -1,8 +1,7 @@
 """Reading a whole source: every record is brought in, and who is gone becomes invalid."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from itertools import islice
 from typing import TypeVar
 
 from sqlalchemy import func, select
@@ -15,6 +14,7 @@ from core.i18n import gettext as _
 from core.i18n import in_language
 from core.models import CustomerSource as SourceState
 from core.models import CustomerUser, RecordConflict, now
+from core.portions import in_portions
 from core.settings import load_settings
 from core.sources.mirroring.mirror import Mirror, Tally
 from core.sources.records import SourceRecord
@@ -92,11 +92,11 @@ class _Pass:
             language = load_settings(session).language
             valid_before = len(_valid_copies(session, self._name))
         with in_language(language):
-            for some in _in_batches(records, COMPARED_AT_ONCE):
+            for some in in_portions(records, COMPARED_AT_ONCE):
                 self._check_stop()
                 with self._database.read() as session:
                     news = self._mirror.news(session, some)
-                for few in _in_batches(news):
+                for few in in_portions(news, RECORDS_AT_ONCE):
                     self._write(partial(self._mirror.bring, records=few))
             self._end(valid_before)
         return self._mirror.tally
@@ -105,7 +105,7 @@ class _Pass:
         mirror = self._mirror
         if not mirror.seen:
             raise SourceAway(self._name, _("it has no usable record, so nothing was changed"))
-        for records in _in_batches(self._write(mirror.end)):
+        for records in in_portions(self._write(mirror.end), RECORDS_AT_ONCE):
             self._write(partial(mirror.bring_last, records=records))
         with self._database.read() as session:
             gone = _gone(session, self._name, mirror.seen)
@@ -113,7 +113,7 @@ class _Pass:
         if lost > max(MIN_LOSS, valid_before // 2) and not self._accept_loss:
             raise SourceAway(self._name, self._too_many(lost, valid_before))
         reason = _("No longer in the customer source.")
-        for some in _in_batches(gone):
+        for some in in_portions(gone, RECORDS_AT_ONCE):
             self._write(partial(mirror.vanish, accounts=some, reason=reason))
         self._write(self._note_success)
 
@@ -198,9 +198,3 @@ def _valid_copies(session: Session, name: str) -> Sequence[str | None]:
             CustomerUser.source == name, CustomerUser.valid != Validity.INVALID
         )
     ).all()
-
-
-def _in_batches(items: Iterable[T], size: int = RECORDS_AT_ONCE) -> Iterator[list[T]]:
-    rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some
