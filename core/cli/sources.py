@@ -13,9 +13,9 @@ from core.cli.source_renames import match, renames
 from core.models import RecordConflict, now
 from core.sources.adopt import Adoption, adopt, plan_adoption
 from core.sources.configured import open_sources
-from core.sources.mirroring.mirror import Tally
 from core.sources.mirroring.passes import Busy, read_all
 from core.sources.mirroring.schedule import due_at
+from core.sources.mirroring.verdicts import Tally
 from core.sources.overview import KnownSource, known_sources
 from core.sources.source import CustomerSource, SourceAway
 

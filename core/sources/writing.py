@@ -33,7 +33,8 @@ from core.settings import load_settings
 from core.sources.configured import read_password
 from core.sources.kinds.sql import SECONDS, asking, reason_of
 from core.sources.kinds.sql_rows import SqlRows, is_askable
-from core.sources.mirroring.mirror import Mirror, wanted_values
+from core.sources.mirroring.mirror import Mirror
+from core.sources.mirroring.verdicts import wanted_values
 from core.sources.records import SourceRecord
 from core.sources.source import By
 

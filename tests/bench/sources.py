@@ -19,8 +19,8 @@ from core.accounts.lists import CustomerUserFilter, count_customer_users, find_c
 from core.db import Database
 from core.migrate import upgrade
 from core.sources.kinds.ldap import LdapSource
-from core.sources.mirroring.mirror import Tally
 from core.sources.mirroring.passes import read_all
+from core.sources.mirroring.verdicts import Tally
 from tests.bench.organisation import sqlite_folder
 from tests.bench.report import Bar, at_most, not_measured
 from tests.sources.firm import section_of

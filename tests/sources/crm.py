@@ -10,8 +10,8 @@ from core.config import SqlSourceSection
 from core.db import Database
 from core.models import CustomerUser, RecordConflict
 from core.sources.kinds.sql import SqlSource
-from core.sources.mirroring.mirror import Tally
 from core.sources.mirroring.passes import read_all
+from core.sources.mirroring.verdicts import Tally
 
 COLUMNS = {
     "key": "id",

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from core.db import Database
 from core.i18n import in_language
-from core.sources.mirroring.mirror import Mirror, Tally
+from core.sources.mirroring.mirror import Mirror
 from core.sources.mirroring.passes import read_all
+from core.sources.mirroring.verdicts import Tally
 from core.sources.records import Found, SourceRecord
 from core.sources.source import By
 

@@ -18,7 +18,7 @@ from core.i18n import N_
 from core.i18n import gettext as _
 from core.models import CustomerUser, CustomerUserAddress
 from core.paging import Page, read_page
-from core.sources.mirroring.batch import UNKNOWN_NAME
+from core.sources.mirroring.verdicts import UNKNOWN_NAME
 
 MAX_CANDIDATES = 5  # of one account
 MAX_FOUND = 20  # by a search

@@ -5,15 +5,13 @@ earlier source before a later one, and whoever loses is listed as a conflict.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from core.accounts.customer_users import (
-    CheckedCustomerUser,
     CustomerUserValues,
     check_customer_user,
     customer_user_values,
@@ -28,127 +26,29 @@ from core.accounts.customers import (
     follow_customer,
 )
 from core.accounts.saving import flush, saved_event
-from core.audit import Actor, record_all
+from core.audit import record_all
 from core.db import reserve_ids
-from core.errors import Invalid, InvalidFields
+from core.errors import InvalidFields
 from core.i18n import gettext as _
-from core.mail.text import one_line
 from core.models import Base, Customer, CustomerUser, CustomerUserAddress, now
-from core.sources.mirroring.conflicts import MAX_DETAIL, MAX_KEY, Conflict, ConflictList
-from core.sources.mirroring.customer_moves import CustomerMoves
-from core.sources.mirroring.groups import SourceGroups
+from core.sources.mirroring.conflicts import MAX_KEY, Conflict
 from core.sources.mirroring.invalidating import Invalidating
 from core.sources.mirroring.known import Known, record_login_key
 from core.sources.mirroring.persons import is_same_person
+from core.sources.mirroring.verdicts import (
+    SEEN_AGAIN,
+    Progress,
+    Side,
+    Tally,
+    Verdict,
+    conflict_of,
+    wanted_values,
+)
 from core.sources.records import SourceRecord
 from core.text import exact
 from core.words import SourceConflict, Validity
 
-SEEN_AGAIN = timedelta(days=1)  # after which it is written down that an unchanged record was seen
-UNKNOWN_NAME = "-"  # of somebody whose source has no first or no last name
-
 _MAX_WAITING = 100_000  # records that wait for the end of a pass (150 MB); the rest do not
-_CONTACT = ("title", "phone", "mobile", "street", "postcode", "city", "country")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of records: each counts once, but for its conflicts."""
-
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    refused: int = 0
-    vanished: int = 0
-    conflicts: int = 0
-
-    def add(self, other: "Tally") -> None:
-        """Count the records of another tally, too."""
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """Whose records they are. ``earlier`` are the names of the sources that are preferred.
-
-    A look-up is not ``complete``: it renames no customer.
-    """
-
-    source: str
-    earlier: frozenset[str]
-    actor: Actor
-    groups: SourceGroups
-    moves: CustomerMoves
-    complete: bool
-
-
-@dataclass(slots=True)
-class Progress:
-    """What was seen so far: keys of records, Kunden# whose customer has its name, conflicts.
-
-    ``waiting`` are records that only the end of a pass can tell the meaning of.
-    """
-
-    conflicts: ConflictList
-    at_end: bool
-    seen: set[str] = field(default_factory=set)
-    named: set[str] = field(default_factory=set)
-    waiting: list[SourceRecord] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a record comes to. ``current`` is its copy, ``copy`` the account that becomes it.
-
-    It may have to wait for the end of the pass; with a ``conflict`` it is refused, by ``errors``
-    where it is faulty. Otherwise ``checked`` is what the account is to be, and ``customer`` what
-    its customer is to be, None where that stays as it is.
-    """
-
-    record: SourceRecord
-    current: CustomerUser | None = None
-    waits: bool = False
-    conflict: Conflict | None = None
-    copy: CustomerUser | None = None
-    before: CustomerUserValues | None = None
-    checked: CheckedCustomerUser | None = None
-    customer: CustomerValues | None = None
-    errors: Sequence[Invalid] = ()
-
-    @property
-    def is_same(self) -> bool:
-        """Whether the copy agrees with its record already."""
-        return (
-            self.current is not None
-            and self.checked is not None
-            and self.checked.values == self.before
-            and self.customer is None
-            and self.current.source_gone_at is None
-        )
-
-    @property
-    def makes_invalid(self) -> bool:
-        """Whether its copy must become invalid though nothing else of it can be stored.
-
-        That somebody has left must not fail because something else in the record is wrong.
-        """
-        return (
-            self.conflict is not None
-            and self.current is not None
-            and not self.record.valid
-            and self.current.valid is not Validity.INVALID
-        )
-
-    @property
-    def writes(self) -> bool:
-        """Whether anything is to be stored of it now, but for a conflict."""
-        if self.waits:
-            return False
-        if self.conflict is None:
-            return not self.is_same
-        is_back = self.current is not None and self.current.source_gone_at is not None
-        return self.makes_invalid or is_back
 
 
 class Batch:
@@ -238,7 +138,7 @@ class Batch:
             return Verdict(record, current, waits=True)
         if holder not in (None, current) and not self._gives_way(holder, record, current):
             detail = _taken(holder, is_gone=self._is_gone(holder))
-            taken = _conflict(record, SourceConflict.LOGIN, detail)
+            taken = conflict_of(record, SourceConflict.LOGIN, detail)
             return Verdict(record, current, conflict=taken)
         copy = current or holder
         before = customer_user_values(copy) if copy is not None else None
@@ -252,7 +152,7 @@ class Batch:
             )
             customer = self._wanted_customer(record, checked.values.customer_number)
         except InvalidFields as error:
-            faulty = _conflict(record, SourceConflict.FAULTY, str(error))
+            faulty = conflict_of(record, SourceConflict.FAULTY, str(error))
             return Verdict(record, current, conflict=faulty, errors=error.errors)
         return Verdict(
             record,
@@ -266,10 +166,10 @@ class Batch:
     def _unusable(self, record: SourceRecord) -> Conflict | None:
         """Return the conflict of a record that cannot be told from others."""
         if not record.key or len(record.key) > MAX_KEY or "\0" in record.key:
-            return _conflict(record, SourceConflict.FAULTY, _("The key is empty or too long."))
+            return conflict_of(record, SourceConflict.FAULTY, _("The key is empty or too long."))
         is_known = record.key in self._so_far.seen and not self._again
         if is_known or record.key in self._seen:
-            return _conflict(record, SourceConflict.KEY, _("Another record has the same key."))
+            return conflict_of(record, SourceConflict.KEY, _("Another record has the same key."))
         return None
 
     def _waits(
@@ -463,39 +363,11 @@ class Batch:
             if row.address_key in holders
         ]
         if taken:
-            self._add_conflict(_conflict(record, SourceConflict.ADDRESS, ", ".join(taken)))
+            self._add_conflict(conflict_of(record, SourceConflict.ADDRESS, ", ".join(taken)))
 
     def _add_conflict(self, conflict: Conflict) -> None:
         self.tally.conflicts += 1
         self._conflicts.append(conflict)
-
-
-def wanted_values(
-    record: SourceRecord, before: CustomerUserValues | None, *, is_back: bool = False
-) -> CustomerUserValues:
-    """Return a record as values of an account, with what is kept here as it was before.
-
-    ``is_back`` says that the record had vanished before. An address may be shared: what
-    mail from it means is then ambiguous, and listed.
-    """
-    valid = Validity.VALID if record.valid else Validity.INVALID
-    keeps_reason = before is not None and before.valid is valid and not is_back
-    wanted = {
-        "login": record.login,
-        "customer_number": record.customer_number,
-        "email": record.email,
-        "first_name": record.first_name or UNKNOWN_NAME,
-        "last_name": record.last_name or UNKNOWN_NAME,
-        "more_addresses": record.more_addresses,
-        "share_address": True,
-        "valid": valid,
-        "invalid_until": None,
-        "invalid_reason": before.invalid_reason if before is not None and keeps_reason else "",
-        **{field: getattr(record, field) for field in _CONTACT},
-    }
-    if before is not None and exact(record.customer_number) != before.customer_number:
-        wanted["sees_customer_tickets"] = False  # it was given for those of another customer
-    return replace(before, **wanted) if before is not None else CustomerUserValues(**wanted)
 
 
 def _must_sign_in(before: CustomerUserValues, after: CustomerUserValues) -> bool:
@@ -511,10 +383,6 @@ def _is_due(account: CustomerUser) -> bool:
 
 def _is_marked_gone(copy: CustomerUser | None) -> bool:
     return copy is not None and copy.source_gone_at is not None
-
-
-def _conflict(record: SourceRecord, kind: SourceConflict, detail: str) -> Conflict:
-    return Conflict(record.key[:MAX_KEY], one_line(record.login)[:200], kind, detail[:MAX_DETAIL])
 
 
 def _taken(holder: CustomerUser, *, is_gone: bool) -> str:

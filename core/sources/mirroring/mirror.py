@@ -14,17 +14,16 @@ from sqlalchemy.orm import Session
 from core.audit import Actor
 from core.models import CustomerUser, RecordConflict, now
 from core.portions import in_portions
-from core.sources.mirroring.batch import Batch, Progress, Side, Tally, Verdict, wanted_values
+from core.sources.mirroring.batch import Batch
 from core.sources.mirroring.conflicts import ConflictList
 from core.sources.mirroring.customer_moves import CustomerMoves
 from core.sources.mirroring.groups import SourceGroups
 from core.sources.mirroring.invalidating import Invalidating
 from core.sources.mirroring.known import accounts_with_all
 from core.sources.mirroring.sameness import Same, same_records
+from core.sources.mirroring.verdicts import Progress, Side, Tally, Verdict
 from core.sources.records import SourceRecord
 from core.words import ActorKind, Validity
-
-__all__ = ["Mirror", "Tally", "wanted_values"]
 
 IDS_AT_ONCE = 500  # in one statement
 

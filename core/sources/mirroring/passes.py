@@ -16,7 +16,8 @@ from core.models import CustomerSource as SourceState
 from core.models import CustomerUser, RecordConflict, now
 from core.portions import in_portions
 from core.settings import load_settings
-from core.sources.mirroring.mirror import Mirror, Tally
+from core.sources.mirroring.mirror import Mirror
+from core.sources.mirroring.verdicts import Tally
 from core.sources.records import SourceRecord
 from core.sources.source import CustomerSource, SourceAway
 from core.words import Validity

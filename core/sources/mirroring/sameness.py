@@ -7,17 +7,17 @@ looked at properly (``core.sources.mirroring.batch``), where it may still turn o
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.models import Customer, CustomerUser, CustomerUserAddress, RecordConflict, now
-from core.sources.mirroring.batch import SEEN_AGAIN, UNKNOWN_NAME
+from core.sources.mirroring.verdicts import CONTACT, SEEN_AGAIN, UNKNOWN_NAME
 from core.sources.records import SourceRecord
 from core.words import Validity
 
-_PLAIN = ("title", "phone", "mobile", "street", "postcode", "city", "country")
 _COLUMNS = (
     CustomerUser.source_key,
     CustomerUser.id,
@@ -26,8 +26,10 @@ _COLUMNS = (
     CustomerUser.first_name,
     CustomerUser.last_name,
     CustomerUser.valid,
-    *(getattr(CustomerUser, name) for name in _PLAIN),
+    *(getattr(CustomerUser, name) for name in CONTACT),
 )
+
+_contact = attrgetter(*CONTACT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +110,5 @@ def _plain(record: SourceRecord) -> list[object]:
         record.first_name or UNKNOWN_NAME,
         record.last_name or UNKNOWN_NAME,
         Validity.VALID if record.valid else Validity.INVALID,
-        record.title,
-        record.phone,
-        record.mobile,
-        record.street,
-        record.postcode,
-        record.city,
-        record.country,
+        *_contact(record),
     ]

@@ -21,8 +21,8 @@ from core.errors import ConfigError, Stale
 from core.models import CustomerSource as SourceState
 from core.models import now
 from core.sources.configured import make_source
-from core.sources.mirroring.mirror import Tally
 from core.sources.mirroring.passes import Busy, Stopped, read_all
+from core.sources.mirroring.verdicts import Tally
 from core.sources.source import SourceAway
 
 LOOK_SECONDS = 60.0  # at the longest, after which it is looked again whether a source is due

@@ -18,8 +18,8 @@ from core.i18n import gettext as _
 from core.labels import label
 from core.sources.configured import make_source
 from core.sources.fields import mapping_key, mapping_of
-from core.sources.mirroring.batch import Verdict
 from core.sources.mirroring.mirror import Mirror
+from core.sources.mirroring.verdicts import Verdict
 from core.sources.records import Found, SourceRecord
 from core.sources.secrets import HIDDEN, shown
 from core.sources.source import SourceAway
