@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Thread
 
 from sqlalchemy.exc import DBAPIError
@@ -194,21 +195,25 @@ def _send_until_stopped(courier: Courier) -> None:
 
 
 @contextmanager
-def reviewing(database: Database, directory: StaffDirectory | None) -> Iterator[None]:
-    """Let staff from the directory be reviewed in a thread of its own while the block lasts."""
+def _beside(name: str, work: Callable[[Event], None]) -> Iterator[None]:
+    """Let a thread work while the block lasts; it is told to end by the event, and left if not."""
     stopped = Event()
-    thread = Thread(
-        target=_review_until_stopped,
-        args=(database, directory, stopped),
-        name="staff-directory",
-        daemon=True,
-    )
+    thread = Thread(target=work, args=(stopped,), name=name, daemon=True)
     thread.start()
     try:
         yield
     finally:
         stopped.set()
         thread.join(GRACE_SECONDS)
+
+
+@contextmanager
+def reviewing(database: Database, directory: StaffDirectory | None) -> Iterator[None]:
+    """Let staff from the directory be reviewed in a thread of its own while the block lasts."""
+    try:
+        with _beside("staff-directory", partial(_review_until_stopped, database, directory)):
+            yield
+    finally:
         if directory is not None:
             directory.close()
 
@@ -251,19 +256,10 @@ def deciding_again(database: Database, sources: LiveSources, keys: Keys) -> Iter
 
     In a thread of its own while the block lasts.
     """
-    stopped = Event()
-    thread = Thread(
-        target=_decide_again_until_stopped,
-        args=(database, sources, keys, stopped),
-        name="held-again",
-        daemon=True,
-    )
-    thread.start()
     try:
-        yield
+        with _beside("held-again", partial(_decide_again_until_stopped, database, sources, keys)):
+            yield
     finally:
-        stopped.set()
-        thread.join(GRACE_SECONDS)
         sources.close()
 
 
