@@ -61,21 +61,6 @@ REFUSED = "Login or password is not correct."
 
 
 @pytest.fixture
-def slapd() -> Iterator[Slapd]:
-    """The directory with everybody."""
-    with run_slapd(PEOPLE) as running:
-        yield running
-
-
-@pytest.fixture
-def directory(slapd: Slapd) -> Iterator[StaffDirectory]:
-    """The directory as it is configured."""
-    found = StaffDirectory(section_of(slapd), READER_PASSWORD)
-    yield found
-    found.close()
-
-
-@pytest.fixture
 def firm(sqlite_database: Database) -> Database:
     return filled(sqlite_database)
 

@@ -1,7 +1,5 @@
 """The worker's thread that reviews staff from the directory, and what schalter check says of it."""
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import select
 
@@ -14,23 +12,10 @@ from core.health import State, check_staff_directory
 from core.models import Group, Staff, WebSession
 from core.words import AccountKind, Permission, Role
 from core.worker import reviewing
-from tests.accounts.directory import ADMINS, AGENTS, ANNA, BERT, PASSWORD, PEOPLE, SALES, section_of
+from tests.accounts.directory import ADMINS, AGENTS, ANNA, BERT, PASSWORD, SALES, section_of
 from tests.accounts.people import ROOT, staff_saved
 from tests.support.processes import wait_until
-from tests.support.slapd import READER_PASSWORD, Slapd, group_dn, run_slapd
-
-
-@pytest.fixture
-def slapd() -> Iterator[Slapd]:
-    with run_slapd(PEOPLE) as running:
-        yield running
-
-
-@pytest.fixture
-def directory(slapd: Slapd) -> Iterator[StaffDirectory]:
-    found = StaffDirectory(section_of(slapd), READER_PASSWORD)
-    yield found
-    found.close()
+from tests.support.slapd import Slapd, group_dn
 
 
 def has_session(database: Database, login: str) -> bool:

@@ -51,7 +51,7 @@ def server_that(
                 received.append(packet)
                 client.sendall(answers(packet))
                 while every:
-                    time.sleep(every)
+                    time.sleep(every)  # the pace at which this server drips
                     client.sendall(answers(packet))
 
     def accept() -> None:

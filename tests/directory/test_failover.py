@@ -147,7 +147,7 @@ def test_one_that_was_away_is_asked_first_again(
         slapd.start()
         seconds_of(directory)
         assert "BIND" not in slapd.log.rpartition("slapd starting")[2]
-        time.sleep(0.2)
+        time.sleep(0.2)  # until the server that failed is asked first again
         seconds_of(directory)
         assert "BIND" in slapd.log.rpartition("slapd starting")[2]
 

@@ -155,7 +155,7 @@ def _send_until_filed(running: Running, who: str) -> None:
         assert time.monotonic() < deadline, "still away"
         number += 1
         running.play(mail_of(who, "S: *", f"Versuch {number}"))
-        time.sleep(0.2)
+        time.sleep(0.2)  # between two tries of a sender
 
 
 def test_a_locked_table(run: Run, server: Server) -> None:
@@ -197,7 +197,7 @@ def test_killed_while_mail_streams_in(run: Run, server: Server) -> None:
     for client in clients:
         client.start()
     while not running.deliveries():
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks
     server.kill()
     for client in clients:
         client.join()

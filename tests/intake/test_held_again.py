@@ -208,7 +208,7 @@ def test_the_worker_does_it(
     with live(section_of(crm)) as (sources, _watched):
         hold(sqlite_database, (sources, _watched[0]), from_nina())
         with worker.deciding_again(sqlite_database, sources, Keys(key)):
-            time.sleep(0.5)
+            time.sleep(0.5)  # in which it would be decided, if the source were there
             assert delivery(sqlite_database).reason == "source-away"
             crm.execute('ALTER TABLE elsewhere RENAME TO "Kunden Benutzer"')
             crm.hold(NINA)

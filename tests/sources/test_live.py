@@ -354,7 +354,7 @@ class TestCost:
             crm.hold(ANNA)
             of_address(sources, sqlite_database)
             assert logins(sqlite_database) == {}
-            time.sleep(1.05)
+            time.sleep(1.05)  # the memory lasts a second
             of_address(sources, sqlite_database)
         assert logins(sqlite_database) == {"anna": ("crm", VALID)}
         assert len(watched.asked) == 3  # two by address, and one by the key of what is new
@@ -419,7 +419,7 @@ class TestOutage:
                 state = session.get_one(SourceState, "crm")
             assert state.last_error == "Sie hat nicht rechtzeitig geantwortet."
             watched.go_on()
-            time.sleep(0.35)
+            time.sleep(0.35)  # until the breaker lets a question through
             assert of_address(sources, sqlite_database) == ()
             assert sources.away() == {}
         assert logins(sqlite_database) == {"anna": ("crm", VALID)}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -77,9 +78,9 @@ class TestANewKey:
         ],
     )
     def test_a_login_that_is_given_to_somebody_else(
-        self, database: Database, changed: dict[str, str], is_she: bool
+        self, database: Database, changed: dict[str, Any], is_she: bool
     ) -> None:
-        other: SourceRecord = replace(ANNA, key="x-1", **changed)  # type: ignore[arg-type]
+        other: SourceRecord = replace(ANNA, key="x-1", **changed)
         for _time in range(2):
             read(database, other, BERT)
             anna = account(database, "anna")
@@ -147,8 +148,8 @@ class TestTheSameKey:
         self, database: Database, anna: CustomerUser
     ) -> None:
         carol = replace(ANNA, key="9", login="carol", email="carol@acme.example")
-        acme = {"customer_number": "K-2000", "customer_name": "Acme Ltd"}
-        carol = replace(carol, **acme)  # type: ignore[arg-type]
+        acme: dict[str, Any] = {"customer_number": "K-2000", "customer_name": "Acme Ltd"}
+        carol = replace(carol, **acme)
         read(database, ANNA, BERT, carol)
         with database.write() as session:
             holder = people.the_account(session, "carol")
@@ -156,7 +157,7 @@ class TestTheSameKey:
             change = CellChange(holder.id, group_id, None, Permission.RW)
             save_customer_user_cells(session, people.ADMIN, [change])
         self.open_ticket(database, "carol")
-        read(database, replace(ANNA, **acme), BERT, carol)  # type: ignore[arg-type]
+        read(database, replace(ANNA, **acme), BERT, carol)
         moved_to = account(database, "anna")
         assert (moved_to.id, moved_to.customer.number) == (anna.id, "K-2000")
         assert self.sees(database, "anna") == {"of anna"}
@@ -175,8 +176,8 @@ class TestTheSameKey:
         assert numbers == {"K-9"}
 
 
-def moved(*records: SourceRecord, number: str = "K-9", **values: str) -> list[SourceRecord]:
-    return [replace(each, customer_number=number, **values) for each in records]  # type: ignore[arg-type]
+def moved(*records: SourceRecord, number: str = "K-9", **values: Any) -> list[SourceRecord]:
+    return [replace(each, customer_number=number, **values) for each in records]
 
 
 CARL = replace(BERT, key="3", login="carl", email="carl@muster.example", last_name="Zorn")

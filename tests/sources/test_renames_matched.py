@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -320,10 +321,10 @@ class TestCandidates:
 
     @pytest.mark.parametrize(("differs", "why"), WHY)
     def test_what_speaks_for_one(
-        self, database: Database, differs: dict[str, object], why: tuple[Reason, ...] | None
+        self, database: Database, differs: dict[str, Any], why: tuple[Reason, ...] | None
     ) -> None:
         anna = replace(ANNA, phone="0228 1")
-        new = replace(anna, **{"key": "n", "login": "n", "phone": "", **differs})  # type: ignore[arg-type]
+        new = replace(anna, **{"key": "n", "login": "n", "phone": "", **differs})
         read(database, anna, BERT)
         read(database, BERT, new)
         with database.read() as session:

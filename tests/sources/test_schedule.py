@@ -201,7 +201,7 @@ def test_a_stalled_source_stops_neither_another_nor_the_end(
 def test_only_by_command_is_left_alone(sqlite_database: Database, crm: Crm) -> None:
     crm.hold(ANNA)
     with reading(sqlite_database, Config(customer_sources=[crm.section(sync_minutes=0)])):
-        time.sleep(0.3)
+        time.sleep(0.3)  # in which a thread would have read it
     assert logins(sqlite_database) == {}
 
 

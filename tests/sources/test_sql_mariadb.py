@@ -96,7 +96,7 @@ def test_who_reads_everything_slowly_is_not_hurried(
     with closing(SqlSource(mariadb_crm.section(), None)) as source:
         rows = source.all_records()
         next(rows)
-        time.sleep(1.0)
+        time.sleep(1.0)  # a reader that is slower than a statement may take
         assert sum(1 for _row in rows) == 31_999
         assert source.count() == 32_000
 

@@ -169,7 +169,7 @@ class Slapd:
         while not (accepts_connections(self.port) and accepts_connections(self.ldaps_port)):
             if self._child.poll() is not None or time.monotonic() > deadline:
                 raise ProcessFailed(f"slapd does not start:\n{self.log[-_BIG:]}")
-            time.sleep(0.005)
+            time.sleep(0.005)  # between two looks
 
     def stop(self) -> None:
         """End it; its ports refuse connections."""
