@@ -12,6 +12,7 @@ gets the password of somebody who is kept here, and they wait for it only where 
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import literal, select, union_all, update
@@ -249,7 +250,8 @@ def _signed_in(
 ) -> SignedIn:
     forget_attempt(session, attempt)
     token = start_session(session, account, peer=peer, agent=agent)
-    _record_signed_in(session, account, peer, attempt.failures)
+    failures = attempt.failures
+    record_signed_in(session, account, peer, {"failed_attempts": failures} if failures else None)
     return SignedIn(token, account)
 
 
@@ -392,8 +394,10 @@ def _renew_hash(session: Session, account: Account, password_hash: str | None) -
     session.execute(update(model).where(model.id == account.id).values(password_hash=password_hash))
 
 
-def _record_signed_in(session: Session, account: Account, peer: str, failures: int) -> None:
-    kind = object_kind_of(account)
-    after = {"failed_attempts": failures} if failures else None
+def record_signed_in(
+    session: Session, account: Account, peer: str, told: Mapping[str, object] | None
+) -> None:
+    """Write down in the audit log that somebody has signed in, with what is to be told of it."""
+    kind, after = object_kind_of(account), dict(told) if told else None
     actor = actor_of(account, peer)
     audit.record(session, actor, "signed-in", kind, account.id, account.login, None, after)

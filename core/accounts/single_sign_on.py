@@ -9,11 +9,17 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from core import audit
-from core.accounts.account import Account, actor_of, object_kind_of
+from core.accounts.account import Account
 from core.accounts.logins import login_key
 from core.accounts.sessions import start_session
-from core.accounts.signing_in import MAX_NAME, find_by_keys, look_up, may_sign_in, reread
+from core.accounts.signing_in import (
+    MAX_NAME,
+    find_by_keys,
+    look_up,
+    may_sign_in,
+    record_signed_in,
+    reread,
+)
 from core.config import SingleSignOnSection
 from core.db import Database
 from core.errors import SchalterError
@@ -71,16 +77,7 @@ def sign_in_with_claims(
             nobody.is_certain = is_certain
             raise
         token = start_session(session, account, peer=peer, agent=agent, vouched_for=True)
-        audit.record(
-            session,
-            actor_of(account, peer),
-            "signed-in",
-            object_kind_of(account),
-            account.id,
-            account.login,
-            None,
-            {"provider": section.label},
-        )
+        record_signed_in(session, account, peer, {"provider": section.label})
         return token
 
 
