@@ -19,6 +19,7 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
 from tests.support.portal import PASSWORD, RunningPortal, SignIn
 
@@ -242,7 +243,7 @@ def test_what_was_written_survives_until_it_is_sent(
     page.goto(portal.address("/tickets/new"))
     expect(page.get_by_label("Nachricht")).to_have_value("")
     page.get_by_label("Nachricht").fill("geheim")
-    page.click("text=Abmelden")
+    go_through(page.locator("text=Abmelden"))
     assert page.evaluate("localStorage.length") == 0
 
 

@@ -14,6 +14,7 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
 from tests.support.links import link_in, mailed
 from tests.support.portal import RunningPortal, SignIn
@@ -58,7 +59,7 @@ def test_a_customer_chooses_a_new_password(
 
     page.goto(portal.address("/sign-in"))
     look("sign-in")
-    page.get_by_role("link", name=forgot).click()
+    go_through(page.get_by_role("link", name=forgot))
     look("ask")
     page.fill("#login", "anna@muster.example")
     page.keyboard.press("Enter")

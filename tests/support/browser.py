@@ -19,6 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import (
     Browser,
     ConsoleMessage,
+    Locator,
     Page,
     Request,
     Response,
@@ -181,6 +182,16 @@ def shoot(pytestconfig: pytest.Config) -> Callable[[Page, str], None]:
             page.screenshot(path=folder / f"{name}.png", full_page=True)
 
     return keep
+
+
+def go_through(link_or_button: Locator) -> None:
+    """Click, and wait until the page that this leads to is there.
+
+    For what is then read or looked at at once. Where the next step is an ``expect`` or a field of
+    the new page, a plain click is enough: those wait by themselves.
+    """
+    with link_or_button.page.expect_navigation():
+        link_or_button.click()
 
 
 def assert_accessible(page: Page) -> None:

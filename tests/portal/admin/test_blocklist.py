@@ -26,6 +26,7 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
 from tests.support.portal import RunningPortal, SignIn
 
@@ -152,6 +153,6 @@ def test_the_pages_in_a_browser(
     page.goto(portal.address(f"{PATH}/new"))
     page.locator("#kind").select_option("domain")
     page.locator("#value").fill("muster.example")
-    page.locator("form.card-form button[type=submit]").click()
+    go_through(page.locator("form.card-form button[type=submit]"))
     assert_accessible(page)
     shoot(page, f"blocklist-confirm-{locale}")

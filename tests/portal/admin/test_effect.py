@@ -17,6 +17,7 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
 from tests.support.portal import RunningPortal, SignIn
 
@@ -143,7 +144,7 @@ def test_it_reads_well_in_a_browser(
     assert page.is_checked("[name=sender_policy][value=strict]")
     assert_accessible(page)
     assert_no_horizontal_overflow(page)
-    page.click("form.sections button.btn-primary")
+    go_through(page.locator("form.sections button.btn-primary"))
     page.goto(portal.address("/staff/"))
     expect(page.get_by_text("hat das Vertrauen in Absender geändert")).to_be_visible()
     page.click("text=Für die neuesten Mails anzeigen, welche")

@@ -23,6 +23,7 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
 from tests.support.portal import RunningPortal, SignIn
 
@@ -168,7 +169,7 @@ def test_the_chapter_of_the_handbook(
     customer.goto(portal.address("/sign-in"))
     customer.fill("#login", "ida")
     customer.fill("#password", password)
-    customer.click("main button[type=submit]")
+    go_through(customer.locator("main button[type=submit]"))
     customer.goto(portal.address("/tickets/new"))
     offered = customer.locator("[name=queue]").locator("xpath=ancestor::label")
     assert sorted(name.split("\n")[0] for name in offered.all_inner_texts()) == [
@@ -194,20 +195,20 @@ def test_the_chapter_works_without_javascript(
     sign_in(page, "ada")
     page.goto(portal.address("/admin/groups/new"))
     page.locator("#name").fill("bau")
-    page.get_by_role("button", name="Gruppe anlegen").click()
+    go_through(page.get_by_role("button", name="Gruppe anlegen"))
     page.goto(portal.address("/admin/permissions"))
     page.locator("#search").fill("jones")
     page.get_by_role("button", name="Suchen").click()
-    assert page.locator("tbody tr").count() == 1
+    expect(page.locator("tbody tr")).to_have_count(1)
     page.get_by_label("Nora Jones, bau").select_option("rw")
     page.get_by_role("button", name="Speichern").click()
-    assert "1 Berechtigung geändert." in page.locator("main").inner_text()
-    assert page.get_by_label("Nora Jones, bau").input_value() == "rw"
+    expect(page.locator("main")).to_contain_text("1 Berechtigung geändert.")
+    expect(page.get_by_label("Nora Jones, bau")).to_have_value("rw")
     page.get_by_role("link", name="Jones, Nora").click()
     page.locator("#phone").fill("0301")
     page.get_by_role("button", name="Speichern").click()
-    assert "Gespeichert." in page.locator("main").inner_text()
-    assert page.locator("#phone").input_value() == "0301"
+    expect(page.locator("main")).to_contain_text("Gespeichert.")
+    expect(page.locator("#phone")).to_have_value("0301")
 
 
 def test_search_as_you_type(busy_portal: RunningPortal, page: Page, sign_in: SignIn) -> None:
@@ -407,8 +408,9 @@ def test_previews_work_without_javascript(
     field = page.locator("#signature" if path == "queues/1" else "[id^=text]").first
     field.fill("{queue}, {organisation}: ein {falsch}")
     page.get_by_role("button", name="Vorschau").click()
-    assert "Beispiel Support: ein {falsch}" in page.locator("#preview").inner_text()
-    assert "Den Platzhalter {falsch} gibt es nicht." in page.locator("#preview").inner_text()
+    preview = page.locator("#preview")
+    expect(preview).to_contain_text("Beispiel Support: ein {falsch}")
+    expect(preview).to_contain_text("Den Platzhalter {falsch} gibt es nicht.")
     assert field.input_value() == "{queue}, {organisation}: ein {falsch}"
 
 

@@ -19,6 +19,7 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
 from tests.support.portal import RunningPortal, SignIn, token_of
 
@@ -245,11 +246,11 @@ def test_in_a_browser(
 
     page.goto(portal.address(PATH))
     look_at("list")
-    page.get_by_role("button", name=re.compile("Merge|Zusammenführen")).click()
+    go_through(page.get_by_role("button", name=re.compile("Merge|Zusammenführen")))
     look_at("customers")
     page.goto(portal.address(f"{PATH}?account={old}"))
     look_at("one")
-    page.get_by_role("button", name=re.compile("c.neumann")).click()
+    go_through(page.get_by_role("button", name=re.compile("c.neumann")))
     look_at("question")
     page.get_by_role("button", name=re.compile("^(Match up|Zuordnen)$")).click()
     expect(page.get_by_role("status").first).to_contain_text("c.neumann")
