@@ -9,7 +9,9 @@ from typing import Any
 
 from core.config import DirectorySection
 from core.directory.client import Directory
-from tests.support.slapd import Slapd
+from tests.support.slapd import BASE, Slapd
+
+PATIENCE = 30.0  # seconds for what answers, on a machine however busy; whatever hangs never does
 
 
 def section_of(slapd: Slapd, **changes: Any) -> DirectorySection:
@@ -32,6 +34,23 @@ def reading(slapd: Slapd, **changes: Any) -> Iterator[Directory]:
         yield directory
     finally:
         directory.close()
+
+
+class Connections:
+    """How many connections a server has taken since this was made, also those that had to wait."""
+
+    def __init__(self, slapd: Slapd) -> None:
+        self._slapd = slapd
+        self._before = 0
+        before = self.count()
+        self._before += before
+
+    def count(self) -> int:
+        """Return the number. One more, which is not counted, tells when the log has the others."""
+        with reading(self._slapd) as one_more:
+            assert one_more.read(BASE, []) is not None
+        self._before += 1
+        return self._slapd.log.count(" ACCEPT ") - self._before
 
 
 @contextmanager

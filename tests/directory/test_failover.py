@@ -1,21 +1,29 @@
-"""Servers that are down or hang: the next one answers, and nobody waits longer than promised."""
+"""Servers that are down or hang: the next one answers, and nobody waits longer than promised.
+
+A server that hangs does so until the test ends, so that whatever comes back at all was not waiting
+for it any more.
+"""
 
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from core.directory import client
 from core.directory.client import Directory, DirectoryAway
-from tests.directory.directories import reading, server_that
+from tests.directory.directories import PATIENCE, Connections, reading, server_that
 from tests.support.processes import free_port
 from tests.support.slapd import BASE, HOST, PEOPLE, Slapd, person, person_dn, run_slapd
 
 PASSWORD = "Käsekuchen 2026"
+# Seconds for an answer where the half of them is lost to one that hangs, and the other half must
+# do for one that answers, on a busy machine.
+HALF_FOR_ONE_THAT_HANGS = 6.0
 
 
 @pytest.fixture(scope="module")
@@ -25,36 +33,45 @@ def second() -> Iterator[Slapd]:
         yield slapd
 
 
-def seconds_of(directory: Directory) -> float:
-    """Return how long it takes until an entry is read."""
-    started = time.monotonic()
-    assert directory.read(BASE, []) is not None
-    return time.monotonic() - started
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Wait 0.7 seconds for answers, until this is undone."""
+    with monkeypatch.context() as hurried:
+        hurried.setattr(client, "SECONDS", 0.7)
+        yield hurried
+
+
+def is_answered(directory: Directory) -> bool:
+    """Whether an entry can be read."""
+    return directory.read(BASE, []) is not None
 
 
 def test_one_that_is_down(slapd: Slapd, second: Slapd) -> None:
     with reading(second, servers=[slapd.server, second.server], tls="none") as directory:
-        seconds_of(directory)
+        assert is_answered(directory)
         slapd.stop()
-        assert seconds_of(directory) < 1.0
+        assert is_answered(directory)
         assert directory.bind_as(person_dn("anna"), PASSWORD)
 
 
-def test_one_down_one_that_hangs_and_one_that_answers(slapd: Slapd, second: Slapd) -> None:
+def test_one_down_one_that_hangs_and_one_that_answers(
+    slapd: Slapd, second: Slapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SECONDS", HALF_FOR_ONE_THAT_HANGS)
     servers = [f"{HOST}:{free_port()}", slapd.server, second.server]
+    taken = Connections(slapd)
     with reading(second, servers=servers, tls="none") as directory:
         slapd.pause()
-        assert 0.5 < seconds_of(directory) < client.SECONDS
-        assert seconds_of(directory) < 1.0  # it is known which of them are away
-        started = time.monotonic()
+        assert is_answered(directory)
+        assert is_answered(directory)
         assert directory.bind_as(person_dn("anna"), PASSWORD)
         assert not directory.bind_as(person_dn("anna"), "wrong")
-        assert time.monotonic() - started < 1.0
+    slapd.resume()
+    assert taken.count() == 1  # then it was known to be away
 
 
 @pytest.mark.parametrize("tls", ["starttls", "ldaps", "none"])
-def test_one_that_hangs(slapd: Slapd, monkeypatch: pytest.MonkeyPatch, tls: str) -> None:
-    monkeypatch.setattr(client, "SECONDS", 0.7)
+def test_one_that_hangs(slapd: Slapd, hurried: pytest.MonkeyPatch, tls: str) -> None:
     server = slapd.ldaps_server if tls == "ldaps" else slapd.server
     with reading(slapd, tls=tls, servers=[server]) as fresh:
         slapd.pause()
@@ -65,37 +82,35 @@ def test_one_that_hangs(slapd: Slapd, monkeypatch: pytest.MonkeyPatch, tls: str)
             started = time.monotonic()
             with pytest.raises(DirectoryAway, match=f"{server}: .*(time|timed out)"):
                 question()
-            assert 0.6 < time.monotonic() - started < 1.5
+            assert time.monotonic() - started >= client.SECONDS
         slapd.resume()
-        assert fresh.read(BASE, []) is not None
+        hurried.undo()
+        assert is_answered(fresh)
 
 
 def test_one_that_hangs_after_it_has_answered(
     slapd: Slapd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "SECONDS", 0.7)
     with reading(slapd) as directory:
-        seconds_of(directory)
+        assert is_answered(directory)
         slapd.pause()
-        started = time.monotonic()
-        with pytest.raises(DirectoryAway, match="no answer in time"):
-            directory.read(BASE, [])
-        assert 0.6 < time.monotonic() - started < 1.5
+        with monkeypatch.context() as hurried:
+            hurried.setattr(client, "SECONDS", 0.7)
+            with pytest.raises(DirectoryAway, match="no answer in time"):
+                directory.read(BASE, [])
         slapd.resume()
-        seconds_of(directory)
+        assert is_answered(directory)
 
 
-def test_one_that_drips(second: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("hurried")
+def test_one_that_drips(second: Slapd) -> None:
     """Each octet comes in time; the answer does not."""
-    monkeypatch.setattr(client, "SECONDS", 0.7)
     with (
         server_that(lambda _packet: b"\x30", every=0.05) as (server, _received),
         reading(second, servers=[server], tls="none") as directory,
+        pytest.raises(DirectoryAway, match="no answer in time"),
     ):
-        started = time.monotonic()
-        with pytest.raises(DirectoryAway, match="no answer in time"):
-            directory.read(BASE, [])
-        assert time.monotonic() - started < 1.5
+        directory.read(BASE, [])
 
 
 def test_all_are_away(second: Slapd) -> None:
@@ -113,7 +128,7 @@ def test_a_name_whose_look_up_takes_too_long(
     second: Slapd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It keeps one thread, however often it is asked, and ends some time."""
-    monkeypatch.setattr(client, "SECONDS", 1.2)
+    monkeypatch.setattr(client, "SECONDS", HALF_FOR_ONE_THAT_HANGS)
     monkeypatch.setattr(client, "AWAY_SECONDS", 0.0)
     name_server = threading.Event()
     by_the_system = socket.getaddrinfo
@@ -125,30 +140,33 @@ def test_a_name_whose_look_up_takes_too_long(
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     hanging = f"localhost:{second.port}"
-    with reading(second, servers=[hanging, second.server]) as directory:
-        for _time in range(3):
-            assert 0.5 < seconds_of(directory) < 1.2
+    with reading(second, servers=[hanging, second.server], tls="none") as directory:
+        for _time in range(2):
+            assert is_answered(directory)
         threads = [each.name for each in threading.enumerate()]
         assert threads.count("look-up of localhost") == 1
     with reading(second, servers=[hanging]) as directory:
+        monkeypatch.setattr(client, "SECONDS", 0.5)
         with pytest.raises(DirectoryAway, match=f"{hanging}: the look-up of its name takes too"):
             directory.read(BASE, [])
         name_server.set()
-        seconds_of(directory)
+        monkeypatch.setattr(client, "SECONDS", PATIENCE)
+        assert is_answered(directory)
 
 
 def test_one_that_was_away_is_asked_first_again(
     slapd: Slapd, second: Slapd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "AWAY_SECONDS", 0.2)
+    """After its pause, which here ends when the clock is put forward."""
     with reading(second, servers=[slapd.server, second.server], tls="none") as directory:
         slapd.stop()
-        seconds_of(directory)
+        assert is_answered(directory)
         slapd.start()
-        seconds_of(directory)
+        assert is_answered(directory)
         assert "BIND" not in slapd.log.rpartition("slapd starting")[2]
-        time.sleep(0.2)  # until the server that failed is asked first again
-        seconds_of(directory)
+        later = SimpleNamespace(monotonic=lambda: time.monotonic() + client.AWAY_SECONDS)
+        monkeypatch.setattr(client, "time", later)
+        assert is_answered(directory)
         assert "BIND" in slapd.log.rpartition("slapd starting")[2]
 
 
@@ -156,25 +174,28 @@ def test_an_answer_that_says_something_is_no_reason_to_ask_the_next(
     slapd: Slapd, second: Slapd
 ) -> None:
     with reading(second, servers=[slapd.server, second.server], tls="none") as directory:
-        before = second.log.count(" ACCEPT ")
+        taken = Connections(second)
         with pytest.raises(DirectoryAway, match="noSuchObject"):
             list(directory.search("(uid=*)", [], base="ou=no,dc=firm,dc=example"))
         with pytest.raises(DirectoryAway, match="invalidDNSyntax"):
             directory.read("no name", [])
         assert directory.read(person_dn("anna"), []) is None  # whom the second one knows
         assert not directory.bind_as(person_dn("anna"), PASSWORD)
-        assert second.log.count(" ACCEPT ") == before
+        assert taken.count() == 0
 
 
-def test_many_at_once_while_one_hangs(slapd: Slapd, second: Slapd) -> None:
+def test_many_at_once_while_one_hangs(
+    slapd: Slapd, second: Slapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A hanging server costs its share of the time once, not once for each who waits."""
+    monkeypatch.setattr(client, "SECONDS", HALF_FOR_ONE_THAT_HANGS)
+    taken = Connections(slapd)
     with reading(second, servers=[slapd.server, second.server], tls="none") as directory:
         slapd.pause()
-        started = time.monotonic()
         with ThreadPoolExecutor(16) as threads:
-            found = threads.map(lambda _time: directory.read(BASE, []) is not None, range(64))
-            assert all(found)
-        assert time.monotonic() - started < 2 * client.SECONDS
+            assert all(threads.map(lambda _time: is_answered(directory), range(64)))
+    slapd.resume()
+    assert taken.count() <= client.CONNECTIONS
 
 
 def test_one_that_dies_between_two_pages(slapd: Slapd) -> None:
@@ -200,13 +221,13 @@ def test_referrals_are_not_followed(slapd: Slapd, second: Slapd) -> None:
             }
         }
     )
-    before = second.log.count(" ACCEPT ")
+    taken = Connections(second)
     with reading(slapd) as directory:
         assert list(directory.search("(uid=anna)", [])) == []
         with pytest.raises(DirectoryAway, match="referral"):
             list(directory.search("(uid=*)", [], base=f"ou=elsewhere,{BASE}"))
         assert not directory.bind_as(f"uid=anna,ou=elsewhere,{BASE}", PASSWORD)
-    assert second.log.count(" ACCEPT ") == before
+    assert taken.count() == 0
 
 
 def test_aliases_lead_nowhere(slapd: Slapd) -> None:

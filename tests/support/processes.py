@@ -1,6 +1,7 @@
 """Real child processes: started on free ports, ended by their process id."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -9,11 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
+PORTS = range(12_000, 32_000)  # below those that Linux gives away by itself
+WORKERS = 16  # that have ports of their own
 
 
 class ProcessFailed(AssertionError):
@@ -119,11 +123,30 @@ def run_process(
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on, and that is still free when it is used.
+
+    The system gives none of ``PORTS`` to a connection or to who asks for any port, a worker of
+    pytest-xdist has a share of them to itself, and none comes twice before all have been used.
+    """
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _ports() -> Iterator[int]:
+    """Go round this worker's share of ``PORTS`` for ever, from somewhere.
+
+    Somewhere, because tests may run twice on one machine.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = PORTS[worker % WORKERS :: WORKERS]
+    first = secrets.randbelow(len(share))
+    return cycle([*share[first:], *share[:first]])
+
+
+_PORTS = _ports()
 
 
 def accepts_connections(port: int) -> bool:
