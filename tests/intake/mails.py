@@ -1,11 +1,12 @@
 """Mails for tests; a test says only what matters to it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from core.intake.incoming import Envelope, Incoming
 from core.words import Protocol
 
-AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+# When they came in: some hours before the tests, so that on every day they are as old.
+AT = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5)
 
 
 def a_mail(
