@@ -56,6 +56,7 @@ OBJECT_KINDS: Mapping[str, str] = {
     "outgoing-mail": N_("Outgoing mail"),
     "mail-address": N_("Mail address"),
     "blocked-sender": N_("Entry of the blocklist"),
+    "customer-source": N_("Customer source"),
 }
 ACTIONS: Mapping[str, str] = {
     "created": N_("created"),
@@ -100,6 +101,7 @@ ACTIONS: Mapping[str, str] = {
     "exported": N_("exported to a file"),
     "blocked": N_("blocked"),
     "unblocked": N_("no longer blocked"),
+    "reading-asked": N_("reading asked for"),
 }
 ACTOR_KINDS: Mapping[ActorKind, str] = {
     ActorKind.STAFF: N_("Staff"),

@@ -112,7 +112,7 @@ def _source_row(known: KnownSource) -> Sequence[object]:
         state.records,
         known.conflicts,
         read,
-        "by command" if due is None else "now" if due <= now() else f"in {_span(due - now())}",
+        "when asked" if due is None else "now" if due <= now() else f"in {_span(due - now())}",
         state.last_error,
     )
 

@@ -20,7 +20,7 @@ class SourceSection(Section):
 
     ``when_away`` says what becomes of mail from an unknown address, which may be known there,
     while the source does not answer: it is held, or deferred with 451. A look-up is remembered
-    for ``cache_seconds``. All records are read every ``sync_minutes``; 0 is only by command.
+    for ``cache_seconds``. All records are read every ``sync_minutes``; 0 is only when asked.
     """
 
     name: str

@@ -20,6 +20,10 @@ class CustomerSource(Base):
     records: Mapped[int] = mapped_column(default=0)  # in that pass
     last_error: Mapped[str] = mapped_column(String(500), default="")  # "" once it answers again
     last_error_at: Mapped[datetime | None]  # since when it has not answered
+    read_asked_at: Mapped[datetime | None]  # when somebody asked for a pass that has not begun yet
+    read_began_at: Mapped[datetime | None]  # of the pass under way, or one that was broken off
+    read_failed_at: Mapped[datetime | None]  # when the last pass ended, if it failed
+    read_error: Mapped[str] = mapped_column(String(500), default="")  # why; "" if the log tells
 
 
 class RecordConflict(Base):

@@ -18,7 +18,7 @@ from core.models import CustomerSource as SourceState
 from core.paging import Page, read_page
 from core.words import SourceConflict, Validity
 
-OVERDUE_BY_COMMAND = timedelta(days=1)  # where a source is not read by itself
+OVERDUE_ON_REQUEST = timedelta(days=1)  # where a source is not read by itself
 MAX_PAGE = 200
 
 
@@ -85,7 +85,8 @@ def known_sources(session: Session, sections: Sequence[AnySourceSection]) -> lis
     return [
         KnownSource(
             section,
-            states.get(section.name) or SourceState(name=section.name, records=0, last_error=""),
+            states.get(section.name)
+            or SourceState(name=section.name, records=0, last_error="", read_error=""),
             copies.get(section.name, Copies()),
             conflicts.get(section.name, 0),
         )
@@ -130,7 +131,7 @@ def is_overdue(section: AnySourceSection, state: SourceState) -> bool:
     if state.last_pass_at is None:
         return True
     longest = (
-        2 * timedelta(minutes=section.sync_minutes) if section.sync_minutes else OVERDUE_BY_COMMAND
+        2 * timedelta(minutes=section.sync_minutes) if section.sync_minutes else OVERDUE_ON_REQUEST
     )
     return now() - state.last_pass_at > longest
 

@@ -78,7 +78,7 @@ def test_an_empty_database_needs_init(small_installation: Installation, tmp_path
         "check", SCHALTER_DATABASE__URL=f"sqlite:///{tmp_path}/empty.db"
     )
     assert result.exit_code == 1
-    assert 'is empty, this program needs 0008: run "schalter init"' in result.stdout
+    assert 'is empty, this program needs 0009: run "schalter init"' in result.stdout
 
 
 def test_postgresql_that_may_lose_commits_is_a_failure(postgresql_database: Database) -> None:

@@ -50,7 +50,7 @@ def test_it_is_read_and_searched(sqlite_database: Database, many: Slapd) -> None
     source.close()
     assert (tally.new, tally.changed, tally.vanished) == (0, 1, 1)
     assert tally.unchanged == ENTRIES - 2
-    assert again.writes == 3  # who has changed, who is gone, and that it was read
+    assert again.writes == 4  # who has changed, who is gone, that it was begun and ended
     assert len(again.sent) < 5 * ENTRIES / COMPARED_AT_ONCE + 50
     assert _peak_mib() - before < MAX_MEMORY
     with sqlite_database.read() as session:

@@ -43,6 +43,22 @@ def set_last_pass(database: Database, at: datetime) -> None:
         session.get_one(SourceState, "crm").last_pass_at = at
 
 
+class Clock:
+    """A monotonic clock that is put forward by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        """Return what it shows."""
+        return self.seconds
+
+    def passes(self, seconds: float) -> float:
+        """Let so much time pass, and return it."""
+        self.seconds += seconds
+        return seconds
+
+
 def reader(database: Database, section: SqlSourceSection) -> Reader:
     return Reader(database, section, [section.name])
 
@@ -99,8 +115,9 @@ class TestReader:
         self, sqlite_database: Database, crm: Crm, caplog: pytest.LogCaptureFixture
     ) -> None:
         crm.execute('ALTER TABLE "Kunden Benutzer" RENAME TO away')
-        source = reader(sqlite_database, crm.section())
-        waits = [source.run_due() for _time in range(8)]
+        clock = Clock()
+        source = Reader(sqlite_database, crm.section(), ["crm"], clock)
+        waits = [clock.passes(source.run_due()) for _time in range(8)]
         assert waits[:3] == [RETRY_SECONDS, 2 * RETRY_SECONDS, 4 * RETRY_SECONDS]
         assert waits[-1] == LONGEST_RETRY
         assert len(caplog.records) == 1

@@ -1,10 +1,12 @@
 """Reading a whole source: every record is brought in, and who is gone becomes invalid."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from core.claims import claimed
@@ -31,7 +33,7 @@ MIN_LOSS = 20  # accounts that may always become invalid in one pass, beside hal
 
 
 class Busy(SchalterError):
-    """Another process reads the source at this moment."""
+    """Another process reads the source at this moment, or has read it just now."""
 
     def __init__(self, source: str) -> None:
         super().__init__(f"customer source {source}: another process is reading it already")
@@ -49,6 +51,7 @@ def read_all(
     *,
     accept_loss: bool = False,
     stops: Callable[[], bool] = lambda: False,
+    is_wanted: Callable[[SourceState], bool] = lambda _state: True,
 ) -> Tally:
     """Bring in all the ``records`` of a source, in many short transactions.
 
@@ -58,17 +61,60 @@ def read_all(
     one that lacks most of what it had: that is believed only with ``accept_loss``. Between two
     transactions ``stops`` is asked whether to end at once.
 
+    The pass answers whoever has asked for one by now; who asks from here on gets another. Whether
+    it ``is_wanted`` is asked again when nobody else can begin, so that two do not read in turn.
+
     Raises ``SourceAway``, which is also written down, ``Busy`` and ``Stopped``.
     """
-    with claimed(database, f"source-{source.name}") as is_ours:
+    with claimed(database, _claim(source.name)) as is_ours:
         if not is_ours:
             raise Busy(source.name)
+        asked_at = _begin(database, source.name, is_wanted)
         try:
             return _Pass(database, source.name, names, accept_loss, stops).run(records)
         except SourceAway as error:
             with database.write() as session:
                 note_failure(session, error)
+                note_failed_pass(session, source.name, error.reason)
             raise
+        except Stopped:
+            with database.write() as session:
+                _put_back(session, source.name, asked_at)
+            raise
+
+
+def is_being_read(database: Database, source: str) -> bool:
+    """Whether some process reads a source at this moment.
+
+    To find out is to claim it for an instant, in which nobody else can begin. So it should be
+    asked only where ``read_began_at`` says that somebody most likely does.
+    """
+    with claimed(database, _claim(source)) as is_free:
+        return not is_free
+
+
+def _claim(source: str) -> str:
+    return f"source-{source}"
+
+
+def _begin(
+    database: Database, source: str, is_wanted: Callable[[SourceState], bool]
+) -> datetime | None:
+    """Write down that a pass begins; return when somebody has asked for it."""
+    with database.write() as session:
+        state = state_of(session, source)
+        if not is_wanted(state):
+            raise Busy(source)
+        asked_at, state.read_asked_at = state.read_asked_at, None
+        state.read_began_at = now()
+    return asked_at
+
+
+def _put_back(session: Session, source: str, asked_at: datetime | None) -> None:
+    """Let a pass that was to stop be asked for still, if it was."""
+    state = state_of(session, source)
+    state.read_began_at = None
+    state.read_asked_at = state.read_asked_at or asked_at
 
 
 class _Pass:
@@ -124,6 +170,8 @@ class _Pass:
         state.last_contact_at = state.last_pass_at = now()
         state.records = len(self._mirror.seen)
         state.last_error, state.last_error_at = "", None
+        state.read_began_at = state.read_failed_at = None
+        state.read_error = ""
 
     def _too_many(self, lost: int, before: int) -> str:
         return _(
@@ -159,6 +207,20 @@ def note_failure(session: Session, error: SourceAway) -> None:
     state.last_error = error.reason[:500]
 
 
+def note_failed_pass(
+    session: Session, source: str, why: str, *, asked_at: datetime | None = None
+) -> None:
+    """Write down that a pass has failed, or could not even begin; "" says that the log tells why.
+
+    Who has asked for it at ``asked_at`` has this for an answer.
+    """
+    state = state_of(session, source)
+    if state.read_asked_at == asked_at:
+        state.read_asked_at = None
+    state.read_began_at = None
+    state.read_error, state.read_failed_at = why[:500], now()
+
+
 def note_contact(session: Session, source: str, *, again: bool = False) -> None:
     """Write down that a source has answered; ``again`` says that its last failure is over."""
     state = state_of(session, source)
@@ -170,10 +232,13 @@ def note_contact(session: Session, source: str, *, again: bool = False) -> None:
 def state_of(session: Session, source: str) -> SourceState:
     """Return what is known of a source, a new row where that is nothing."""
     state = session.get(SourceState, source)
-    if state is None:
-        state = SourceState(name=source, records=0, last_error="")
-        session.add(state)
-    return state
+    if state is not None:
+        return state
+    # Somebody else may make it at the same moment: then theirs is the one.
+    on_sqlite = session.get_bind().dialect.name == "sqlite"
+    insertion = (sqlite if on_sqlite else postgresql).insert(SourceState)
+    session.execute(insertion.values(name=source).on_conflict_do_nothing())
+    return session.get_one(SourceState, source)
 
 
 def count_conflicts(session: Session, source: str) -> int:
