@@ -11,6 +11,7 @@ from enum import StrEnum
 from core.i18n import N_, gettext
 from core.intake.assumed import Assumed
 from core.intake.identify import MatchKind
+from core.intake.sources_asked import SourcesAnswer
 from core.mail.authentication.findings import Result
 from core.routing.rule import Ending, Field, Join, Operator
 from core.words import (
@@ -90,6 +91,10 @@ _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
         MatchedBy.ADDRESS_AND_NUMBER: N_("by mail address and Kunden#"),
         MatchedBy.DOMAIN: N_("by Kunden# and mail domain"),
         MatchedBy.NONE: N_("not matched"),
+    },
+    SourcesAnswer: {
+        SourcesAnswer.ANSWERED: N_("answered"),
+        SourcesAnswer.AWAY: N_("not reachable"),
     },
     MatchKind: {
         MatchKind.ADDRESS: N_("Address known"),
@@ -290,6 +295,7 @@ REASONS: Mapping[str, str] = {
 RULES: Mapping[str, str] = {
     "recipient": N_("Recipient"),
     "sender": N_("Sender"),
+    "sources": N_("Customer sources"),
     "identify": N_("Account"),
     "permission": N_("Permission"),
     "thread": N_("Ticket that it answers"),

@@ -1,4 +1,4 @@
-"""``schalter explain``: the whole decision about a mail, without recording anything."""
+"""``schalter explain``: the whole decision about a mail, without recording anything of it."""
 
 import sys
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -15,12 +15,14 @@ from core.config import SmtpSection
 from core.intake.assumed import Assumed
 from core.intake.explain import explain
 from core.intake.incoming import Envelope, Incoming
-from core.intake.simulate import assuming
+from core.intake.prepare import prepare
+from core.intake.simulate import assuming, look_up_one
 from core.mail.authentication.check import check_sender
 from core.mail.authentication.findings import Findings
 from core.mail.authentication.resolver import Resolver
 from core.models import now
 from core.secret_key import Keys
+from core.sources.asking.live import open_live_sources
 from core.words import Protocol
 
 TEXT_LINES = 12
@@ -61,11 +63,12 @@ def command(
 ) -> None:
     """Say what would become of the mail in FILE ("-" is standard input), and why.
 
-    Nothing is recorded. The mail counts as coming from inside if the peer is one of
-    smtp.trusted_relays; mail of another peer is checked as the gateway does it, by what name
-    servers say now. --assume tries the same mail with another sender check: signed (by the
-    sender's domain), nothing (found), quarantine or reject (DMARC fails), header (what a relay of
-    ours wrote into it).
+    Nothing of the mail is recorded. Customer sources are asked who it is from, as for a mail that
+    comes in; like any look-up, that brings the copies of their accounts up to date. The mail
+    counts as coming from inside if the peer is one of smtp.trusted_relays; mail of another peer
+    is checked as the gateway does it, by what name servers say now. --assume tries the same mail
+    with another sender check: signed (by the sender's domain), nothing (found), quarantine or
+    reject (DMARC fails), header (what a relay of ours wrote into it).
     """
     envelope = Envelope(
         mail_from,
@@ -78,18 +81,14 @@ def command(
     smtp = console.config.smtp
     raw = _read(file, smtp.max_message_bytes)
     findings = _findings(smtp, envelope, raw) if assume is None else None
-    with console.database() as database, database.read() as session:
+    incoming = Incoming(envelope, raw, now(), authserv_id=smtp.authserv_id, findings=findings)
+    if assume is not None:
+        incoming = assuming(incoming, Assumed(assume))
+    with console.database() as database, open_live_sources(console.config) as live:
         keys = Keys(console.config.secret_key_file).ring.believed(now().date())
-        incoming = Incoming(
-            envelope,
-            raw,
-            now(),
-            authserv_id=smtp.authserv_id,
-            findings=findings,
-        )
-        if assume is not None:
-            incoming = assuming(incoming, Assumed(assume))
-        explanation = explain(session, incoming, keys)
+        mail = look_up_one(database, live, prepare(incoming, keys))
+        with database.read() as session:
+            explanation = explain(session, mail)
     if as_json:
         print_json(explanation)
     else:

@@ -181,6 +181,10 @@ def compare(
 
     ``keys`` are those whose tokens are believed. What was written in the portal is no mail. It
     takes about a second; ``session`` should be a reading one.
+
+    Customer sources are not asked: who a mail is from is the same on both sides, whatever they
+    would say, and so many questions at once would keep them from answering for the mail that
+    comes in.
     """
     tried, refused, too_big = _last_mails(session, limit)
     differences: list[Difference] = []

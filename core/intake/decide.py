@@ -7,6 +7,7 @@ from core.intake.decision import (
     Answer,
     AppendArticle,
     Decision,
+    Defer,
     Hold,
     OpenTicket,
     Outcome,
@@ -14,6 +15,7 @@ from core.intake.decision import (
 )
 from core.intake.facts import Facts
 from core.intake.found import what_was_found
+from core.intake.replies import TRY_AGAIN
 from core.intake.routing import Routed, tags_left_out, with_wishes
 from core.intake.rules import RULES, Rule
 from core.words import EvidenceDemand, Flag
@@ -36,6 +38,23 @@ def decide(facts: Facts, rules: tuple[Rule, ...] = RULES) -> Decision:
             steps = (*steps, _step(rule.__name__, answer))
             return _settled(routed, answer.outcome, steps)
     raise AssertionError("the last rule answers whenever there is a queue")
+
+
+def put_off(facts: Facts, source: str) -> Decision:
+    """Return what becomes of a mail that waits outside until a customer source answers.
+
+    No rule is asked: the mail is not taken in. A recipient that nobody has is refused before.
+    """
+    if not facts.known_recipient:
+        return decide(facts)
+    queue_id = facts.queue.id if facts.queue is not None else None
+    outcome = Defer("source-away", TRY_AGAIN, queue_id)
+    because = N_(
+        "Nobody here has the address of the sender; the customer source that may know it did not "
+        "answer: %(source)s. Until it does, such mail is not taken in."
+    )
+    step = Step("source_away", outcome.kind.value, because, (("source", source),))
+    return Decision(outcome, (*what_was_found(facts), step))
 
 
 def _settled(routed: Routed, outcome: Outcome, steps: tuple[Step, ...]) -> Decision:

@@ -85,15 +85,26 @@ class Reject:
     queue_id: int | None = None
 
 
-Outcome = OpenTicket | AppendArticle | Hold | Discard | Reject
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """Keep nothing of the mail: its server comes again later. No rule answers this."""
 
-# What a rule can answer; the contract has more words than there are rules for.
+    kind: ClassVar[DecisionKind] = DecisionKind.DEFER
+
+    reason: str
+    reply: Reply
+    queue_id: int | None = None
+
+
+Outcome = OpenTicket | AppendArticle | Hold | Discard | Reject | Defer
+
+# What a rule can answer, and so what a mail that was taken in can have become.
 FATES = (OpenTicket.kind, AppendArticle.kind, Hold.kind, Discard.kind, Reject.kind)
 
 
 def reply_to(outcome: Outcome, reference: str) -> Reply:
     """Return what is answered to the mail with this reference: one that is kept names it."""
-    return outcome.reply if isinstance(outcome, Reject) else accepted(reference)
+    return outcome.reply if isinstance(outcome, Reject | Defer) else accepted(reference)
 
 
 @dataclass(frozen=True, slots=True)

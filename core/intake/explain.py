@@ -1,6 +1,5 @@
-"""The whole decision about a message, without recording anything."""
+"""The whole decision about a message, without recording anything of it."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -8,15 +7,16 @@ from sqlalchemy.orm import Session
 from core.i18n import gettext
 from core.intake.again import summary_of
 from core.intake.decision import reply_to
-from core.intake.incoming import Incoming
+from core.intake.look_up import PutOff
 from core.intake.prepare import Prepared
-from core.intake.simulate import Tried, try_out
+from core.intake.simulate import Tried, decide_now, prepared_of
 from core.organisation import load_organisation
 
 
-def explain(session: Session, incoming: Incoming, keys: Sequence[bytes] = ()) -> dict[str, Any]:
-    """Return what ``try_out`` finds, in the shape of ``schalter explain --json``."""
-    prepared, tried = try_out(session, load_organisation(session), incoming, keys)
+def explain(session: Session, mail: Prepared | PutOff) -> dict[str, Any]:
+    """Return what ``decide_now`` finds, in the shape of ``schalter explain --json``."""
+    prepared = prepared_of(mail)
+    (tried,) = decide_now(session, load_organisation(session), [mail])
     sender = tried[0].facts.sender
     return {
         "recipients": [_recipient(prepared, each) for each in tried],

@@ -7,6 +7,7 @@ from enum import StrEnum
 from core.accounts.permissions import Access
 from core.intake.blocklist import BlockedEntry
 from core.intake.identify import Match
+from core.intake.sources_asked import NOBODY_ASKED, SourcesAsked
 from core.mail.authentication.findings import DmarcPolicy
 from core.mail.content_check import CLEAN, ContentVerdict
 from core.organisation import Organisation, QueueFacts
@@ -137,6 +138,7 @@ class Facts:
     portal: PortalFacts | None = None
     release: ReleaseFacts | None = None
     content: Content | None = None  # for routing rules: None without any, and for no mail
+    asked: SourcesAsked = NOBODY_ASKED
     source_away: tuple[str, ...] = ()  # customer sources that could not say whose mail it is
 
     @property

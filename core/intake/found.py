@@ -4,6 +4,7 @@ from core.i18n import N_
 from core.intake.decision import Step
 from core.intake.facts import Facts, FollowUpFacts, Relation
 from core.intake.identify import MatchKind
+from core.intake.sources_asked import SourcesAnswer, SourcesAsked
 
 _FOUND = {
     MatchKind.ADDRESS: N_("The address belongs to %(login)s (Kunden# %(number)s)."),
@@ -22,7 +23,7 @@ _FOUND = {
 
 
 def what_was_found(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps before the rules: where to, who, and what they may do."""
+    """Return the steps before the rules: where to, who, whom we asked, and what they may do."""
     steps = []
     if facts.queue is not None:
         steps.append(
@@ -34,6 +35,8 @@ def what_was_found(facts: Facts) -> tuple[Step, ...]:
             )
         )
     steps.append(Step("sender", facts.sender.evidence.value, facts.sender.why))
+    if facts.asked.names:
+        steps.append(_sources_step(facts.asked))
     match = facts.match
     login = match.account.login if match.account else ""
     found = (("login", login), ("number", match.customer_number or ""))
@@ -43,6 +46,23 @@ def what_was_found(facts: Facts) -> tuple[Step, ...]:
     if facts.follow_up is not None:
         steps.append(_thread_step(facts.follow_up))
     return tuple(steps)
+
+
+def _sources_step(asked: SourcesAsked) -> Step:
+    names = (("sources", ", ".join(asked.names)),)
+    if not asked.silent:
+        return Step(
+            "sources", SourcesAnswer.ANSWERED.value, N_("Asked who it is from: %(sources)s."), names
+        )
+    return Step(
+        "sources",
+        SourcesAnswer.AWAY.value,
+        N_(
+            "Asked who it is from: %(sources)s. No answer came from %(silent)s: of accounts kept "
+            "there, the last good copies count."
+        ),
+        (*names, ("silent", ", ".join(asked.silent))),
+    )
 
 
 _HINTS = {

@@ -287,6 +287,7 @@ def _facts(
         recent=found.recent.get(account_id, {}) if is_mail else {},
         portal=portal[1] if portal else None,
         content=_content(item, match) if found.organisation.routing and is_mail else None,
+        asked=prepared.asked,
         source_away=prepared.away,
     )
 

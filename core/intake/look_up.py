@@ -4,8 +4,7 @@ What they know is in our tables afterwards, where ``gather`` reads it; of those 
 answer the mail keeps the names.
 """
 
-import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import select
@@ -14,13 +13,27 @@ from sqlalchemy.orm import Session
 from core.db import Database
 from core.intake.gather import claims_of
 from core.intake.prepare import Prepared
+from core.intake.sources_asked import NOBODY_ASKED, SourcesAsked
 from core.mail.addresses import with_unicode_domain
 from core.models import Customer, CustomerUserAddress
 from core.organisation import Organisation, load_organisation
-from core.sources.asking.live import LiveSources
+from core.sources.asking.live import LiveSources, LookedUp
 from core.sources.source import By, SourceAway
 
-log = logging.getLogger(__name__)
+# Gives the first of some sources for which mail shall wait outside while it is away.
+Defers = Callable[[Collection[str]], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """A mail that waits outside: who it is from may be known in a source that is away.
+
+    It must not be taken in. ``prepared`` tells what it is, for who asks only what would become of
+    it.
+    """
+
+    prepared: Prepared
+    away: SourceAway
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +48,18 @@ _NOTHING = _Named((), frozenset())
 
 
 def look_up(
-    database: Database, sources: LiveSources, batch: Sequence[Prepared]
-) -> list[Prepared | SourceAway]:
+    database: Database,
+    sources: LiveSources,
+    batch: Sequence[Prepared],
+    *,
+    fresh: bool = False,
+) -> list[Prepared | PutOff]:
     """Return a batch as it can be decided: after the sources were asked about it.
 
     One question per source and kind, whatever the batch size, and no more than about three
-    seconds. In the place of a mail from an unknown address which may be known in a source that is
-    away is a ``SourceAway`` where mail shall wait outside meanwhile. Raises what our own database
-    raises.
+    seconds; what was answered a moment ago is not asked again, unless it must be ``fresh``.
+    ``PutOff`` is a mail from an unknown address which may be known in a source that is away, where
+    mail shall wait outside meanwhile. Raises what our own database raises.
     """
     if not sources.names:
         return list(batch)
@@ -51,18 +68,33 @@ def look_up(
         By.ADDRESS: {address for each in named for address in each.addresses},
         By.NUMBER: {number for each in named for number in each.numbers},
     }
-    found = sources.look_up(database, wanted)
-    if not found.unanswered:
-        return list(batch)
-    away = [
-        (*found.away(By.ADDRESS, each.addresses), *found.away(By.NUMBER, each.numbers))
-        for each in named
+    found = sources.look_up(database, wanted, fresh=fresh)
+    asked = [
+        replace(prepared, asked=_asked(sources.names, found, each))
+        for prepared, each in zip(batch, named, strict=True)
     ]
+    if not found.unanswered:
+        return list(asked)
     with database.read() as session:
-        known = _known_addresses(session, {each.addresses[0] for each in named if each.addresses})
+        return left_open(session, asked, sources.defers)
+
+
+def left_open(
+    session: Session,
+    batch: Sequence[Prepared],
+    defers: Defers,
+) -> list[Prepared | PutOff]:
+    """Return mails whose sources did not all answer as they can be decided.
+
+    Who is known here, if only from the last good copy, is decided as always.
+    """
+    keys = {prepared.from_key for prepared in batch if prepared.asked.silent}
+    known = _known_addresses(session, keys)
     return [
-        _undecided(sources, prepared, tuple(dict.fromkeys(names)), known)
-        for prepared, names in zip(batch, away, strict=True)
+        _undecided(prepared, defers(prepared.asked.silent))
+        if prepared.asked.silent and prepared.from_key not in known
+        else prepared
+        for prepared in batch
     ]
 
 
@@ -91,16 +123,19 @@ def _named_by(organisation: Organisation, prepared: Prepared) -> _Named:
     return _Named(tuple(dict.fromkeys(forms)), frozenset(claims))
 
 
-def _undecided(
-    sources: LiveSources, prepared: Prepared, away: tuple[str, ...], known: Collection[str]
-) -> Prepared | SourceAway:
-    if not away or prepared.from_key in known:
-        return prepared
-    deferring = sources.defers(away)
-    if deferring is not None:
-        log.info("mail %s put off: customer source %s is away", prepared.reference, deferring)
-        return SourceAway(deferring, "mail from unknown addresses waits until it answers")
-    return replace(prepared, away=away)
+def _asked(names: Sequence[str], found: LookedUp, named: _Named) -> SourcesAsked:
+    if named == _NOTHING:
+        return NOBODY_ASKED
+    silent = (*found.away(By.ADDRESS, named.addresses), *found.away(By.NUMBER, named.numbers))
+    return SourcesAsked(tuple(names), tuple(dict.fromkeys(silent)))
+
+
+def _undecided(prepared: Prepared, deferring: str | None) -> Prepared | PutOff:
+    undecided = replace(prepared, away=prepared.asked.silent)
+    if deferring is None:
+        return undecided
+    away = SourceAway(deferring, "mail from unknown addresses waits until it answers")
+    return PutOff(undecided, away)
 
 
 def _known_addresses(session: Session, keys: Collection[str]) -> set[str]:

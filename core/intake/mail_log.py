@@ -20,6 +20,7 @@ from core.errors import NotFound
 from core.i18n import N_
 from core.i18n import gettext as _
 from core.intake.identify import MatchKind
+from core.intake.sources_asked import SourcesAnswer
 from core.labels import label, rule_label
 from core.models import CustomerUser, Delivery, Mail, Staff, Ticket, ticket_number
 from core.organisation import Organisation, load_organisation
@@ -144,6 +145,7 @@ def _shown(rule: str, answer: str, because: str, values: Mapping[str, str]) -> S
 _NONE = N_("none")
 _ANSWERS: Mapping[str, type[StrEnum]] = {
     "sender": Evidence,
+    "sources": SourcesAnswer,
     "identify": MatchKind,
     "permission": Permission,
 }

@@ -39,7 +39,10 @@ def compare_policies(
     after: SenderPolicy,
     keys: Sequence[bytes],
 ) -> Comparison:
-    """Decide the last mails under two sender policies, with everything else as it is now."""
+    """Decide the last mails under two sender policies, with everything else as it is now.
+
+    By what is in our tables; customer sources are not asked (see ``compare``).
+    """
     return compare(session, _under(organisation, before), _under(organisation, after), keys)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from core.ids import new_public_id
 from core.intake.incoming import Incoming
+from core.intake.sources_asked import NOBODY_ASKED, SourcesAsked
 from core.mail.addresses import address_key
 from core.mail.authentication.findings import Findings
 from core.mail.authentication.results import read_results
@@ -22,7 +23,8 @@ class Prepared:
     ``from_key`` is the key of its one From mailbox or "", ``thread`` what it says about the ticket
     that it belongs to, ``report`` what it reports about a mail of ours. ``findings`` are what was
     found about the sender, by the edge or by a relay of ours, ``verdict`` what that proves.
-    ``away`` names the customer sources that may know the sender and did not answer.
+    ``asked`` are the customer sources that were asked about the sender; ``away`` those of them
+    that may know the sender, whom nobody here knows, and did not answer.
     """
 
     incoming: Incoming
@@ -34,6 +36,7 @@ class Prepared:
     report: Report | None = None
     findings: Findings | None = None
     verdict: Verdict | None = None
+    asked: SourcesAsked = NOBODY_ASKED
     away: tuple[str, ...] = ()
 
 

@@ -1,4 +1,7 @@
-"""A mail tried out: the decision, and what would make it allowed. Nothing is recorded."""
+"""A mail tried out: the decision, and what would make it allowed. Nothing of it is recorded.
+
+The customer sources are asked before that, as for a mail that comes in.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,20 +10,23 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.accounts.permissions import Subject, access_of, valid_account
+from core.db import Database
 from core.intake.again import Summary, summary_of
 from core.intake.assumed import Assumed, assumed_findings
-from core.intake.decide import decide
+from core.intake.decide import decide, put_off
 from core.intake.decision import Decision, reply_to
 from core.intake.facts import Facts
 from core.intake.gather import gather
 from core.intake.identify import AccountFacts
 from core.intake.incoming import Incoming, Reply
-from core.intake.prepare import Prepared, prepare
+from core.intake.look_up import PutOff, look_up
+from core.intake.prepare import Prepared
 from core.intake.ways import Known, Way, ways
 from core.mail.addresses import address_key
 from core.mail.message import parse
 from core.models import Customer, CustomerUser
 from core.organisation import Organisation
+from core.sources.asking.live import LiveSources
 
 MAX_ACCOUNTS = 5  # of a customer, to which an address could be added
 
@@ -52,40 +58,44 @@ class Simulation:
     recipients: tuple[SimulatedRecipient, ...]
 
 
-def try_out(
-    session: Session,
-    organisation: Organisation,
-    incoming: Incoming,
-    keys: Sequence[bytes] = (),
-    reference: str | None = None,
-) -> tuple[Prepared, list[Tried]]:
-    """Return what ``take_in`` would decide now.
+def look_up_one(database: Database, sources: LiveSources, prepared: Prepared) -> Prepared | PutOff:
+    """Return a mail as it can be decided: after the sources were asked about it, as for real mail.
 
-    ``session`` may be a reading one, ``keys`` are those whose tokens are believed, ``reference``
-    is that of a mail that has come in before. Redeliveries are not looked for: the question is
-    what the rules say.
+    They are asked afresh. What they say is brought into our tables, so what is decided from it is
+    what becomes of the real mail, whichever process takes that in and whatever it remembers. Takes
+    seconds; must not be called inside a transaction.
     """
-    prepared = prepare(incoming, keys, reference=reference)
-    return prepared, decide_now(session, organisation, [prepared])[0]
+    return look_up(database, sources, [prepared], fresh=True)[0]
 
 
 def decide_now(
-    session: Session, organisation: Organisation, mails: Sequence[Prepared]
+    session: Session, organisation: Organisation, mails: Sequence[Prepared | PutOff]
 ) -> list[list[Tried]]:
-    """Return for each mail what ``take_in`` would decide now, were it the only one."""
-    gathered = gather(session, organisation, mails)
-    return [[Tried(part, decide(part)) for part in facts] for facts in gathered]
+    """Return for each mail what would become of it now, were it the only one.
+
+    ``session`` may be a reading one. Redeliveries are not looked for: the question is what the
+    rules say.
+    """
+    gathered = gather(session, organisation, [prepared_of(mail) for mail in mails])
+    return [
+        [Tried(part, _decided(mail, part)) for part in facts]
+        for mail, facts in zip(mails, gathered, strict=True)
+    ]
 
 
-def simulate(
-    session: Session,
-    organisation: Organisation,
-    incoming: Incoming,
-    keys: Sequence[bytes] = (),
-    reference: str | None = None,
-) -> Simulation:
-    """Return what ``take_in`` would decide under this organisation, and what would change that."""
-    prepared, tried = try_out(session, organisation, incoming, keys, reference)
+def prepared_of(mail: Prepared | PutOff) -> Prepared:
+    """Return a mail as it was parsed, whether it waits outside or not."""
+    return mail.prepared if isinstance(mail, PutOff) else mail
+
+
+def _decided(mail: Prepared | PutOff, facts: Facts) -> Decision:
+    return put_off(facts, mail.away.source) if isinstance(mail, PutOff) else decide(facts)
+
+
+def simulate(session: Session, organisation: Organisation, mail: Prepared | PutOff) -> Simulation:
+    """Return what would become of a mail under this organisation, and what would change that."""
+    prepared = prepared_of(mail)
+    (tried,) = decide_now(session, organisation, [mail])
     return Simulation(
         prepared,
         tuple(

@@ -13,7 +13,7 @@ from threading import Thread
 
 from core.db import Database
 from core.intake.incoming import Incoming, Receipt
-from core.intake.look_up import look_up
+from core.intake.look_up import PutOff, look_up
 from core.intake.pipeline import take_in_prepared
 from core.intake.prepare import Prepared, prepare
 from core.models import now
@@ -108,8 +108,12 @@ def take_in_looked_up(
     """
     looked_up = look_up(database, sources, batch)
     ready = [each for each in looked_up if isinstance(each, Prepared)]
+    for each in looked_up:
+        if isinstance(each, PutOff):
+            reference, source = each.prepared.reference, each.away.source
+            log.info("mail %s put off: customer source %s is away", reference, source)
     receipts: Iterator[Receipt] = iter(())
     if ready:
         with database.write() as session:
             receipts = iter(take_in_prepared(session, ready))
-    return [next(receipts) if isinstance(each, Prepared) else each for each in looked_up]
+    return [next(receipts) if isinstance(each, Prepared) else each.away for each in looked_up]

@@ -1,6 +1,8 @@
-"""The simulator: what would become of a mail, and what would make it allowed. Nothing is recorded.
+"""The simulator: what would become of a mail, and what would make it allowed.
 
-A mail is typed, uploaded, or one that has come in before; other pages open it prefilled.
+Nothing of the mail is recorded. The customer sources are asked who it is from, as for a mail that
+comes in; like any look-up, that brings the copies of their accounts up to date. A mail is typed,
+uploaded, or one that has come in before; other pages open it prefilled.
 """
 
 from collections.abc import Mapping
@@ -8,7 +10,7 @@ from dataclasses import dataclass
 
 from flask import current_app, url_for
 from sqlalchemy import select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, joinedload, selectinload
 from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 from wtforms import BooleanField, FileField, SelectField
@@ -21,8 +23,9 @@ from core.intake.again import as_it_came
 from core.intake.assumed import Assumed
 from core.intake.incoming import Envelope, Incoming
 from core.intake.mail_log import ShownStep, shown_steps
+from core.intake.prepare import prepare
 from core.intake.rows import trace
-from core.intake.simulate import SimulatedRecipient, Simulation, assuming, simulate
+from core.intake.simulate import SimulatedRecipient, Simulation, assuming, look_up_one, simulate
 from core.intake.trial_mail import TrialMail, fitting_values
 from core.intake.ways import Target, TargetKind
 from core.labels import label
@@ -33,7 +36,8 @@ from core.words import Protocol
 from portal.admin.fixed import CONFIG
 from portal.admin.forms import long_text, text
 from portal.areas import Area, Audience
-from portal.database import reading
+from portal.customer_sources import live_sources
+from portal.database import database, end_reading, reading
 from portal.formats import file_size
 from portal.forms import Form, choices, put
 from portal.installation import believed_keys
@@ -107,10 +111,11 @@ def show() -> Response:
     simulation = None
     if form.validate_on_submit() or (mail is not None and not form.is_submitted()):
         with form.errors_of_core():
-            simulation = _simulate(session, form, mail)
+            simulation = _simulate(form, mail)
     return form.answer(
         "admin/simulator.html",
         addresses=sorted(organisation().queue_by_address),
+        has_sources=bool(live_sources().names),
         mail=mail,
         is_without_bytes=asked is not None and mail is None,
         max_bytes=_limit(),
@@ -130,7 +135,9 @@ def _mail(session: Session) -> Mail | None:
     if not reference:
         return None
     mail = session.scalars(
-        select(Mail).where(Mail.reference == reference).options(joinedload(Mail.raw))
+        select(Mail)
+        .where(Mail.reference == reference)
+        .options(joinedload(Mail.raw), selectinload(Mail.deliveries))
     ).one_or_none()
     if mail is None or mail.protocol is Protocol.PORTAL:
         raise NotFound(_("There is no such mail."))
@@ -168,7 +175,7 @@ def _prefill_for(form: SimulatorForm, conditions: Conditions) -> None:
             put(form[name], values[field])
 
 
-def _simulate(session: Session, form: SimulatorForm, mail: Mail | None) -> Simulation:
+def _simulate(form: SimulatorForm, mail: Mail | None) -> Simulation:
     """Return what would become of the mail of the form. Raises ``Invalid``."""
     recipient = _line(form, "recipient")
     if not recipient:
@@ -185,13 +192,14 @@ def _simulate(session: Session, form: SimulatorForm, mail: Mail | None) -> Simul
         incoming = Incoming(envelope, found.raw, found.received_at, findings=found.findings)
     else:
         incoming = Incoming(envelope, _raw(form, recipient), now(), authserv_id=_smtp().authserv_id)
-    return simulate(
-        session,
-        organisation(),
+    prepared = prepare(
         assuming(incoming, Assumed(form.assumed.data)),
         believed_keys(),
-        mail.reference if mail is not None else None,
+        reference=mail.reference if mail is not None else None,
     )
+    end_reading()  # the sources may take seconds to answer
+    looked_up = look_up_one(database(), live_sources(), prepared)
+    return simulate(reading(), organisation(), looked_up)
 
 
 def _mail_from(form: SimulatorForm) -> str:

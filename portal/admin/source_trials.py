@@ -61,8 +61,9 @@ def show() -> str:
     typed = [text] if address_key(text) and not is_known else []
     trial = None
     if is_known or typed:
-        deferring = {each.name for each in sections() if each.when_away == "defer"}
-        trial = try_out_records(database(), sources, looked, typed, believed_keys(), deferring)
+        trial = try_out_records(
+            database(), sources, looked, typed, believed_keys(), live_sources().defers
+        )
     return render_template(
         "admin/source_trial.html",
         by=by,

@@ -14,6 +14,7 @@ from core.intake import submission
 from core.intake.explain import explain
 from core.intake.incoming import Incoming, RecipientReceipt
 from core.intake.pipeline import take_in
+from core.intake.prepare import prepare
 from core.mail.message import parse
 from core.mail.threads import MAX_IDS, read_thread
 from core.mail.tokens import Token, TokenKind, make_token
@@ -519,9 +520,9 @@ def test_a_contradiction_is_explained_and_the_token_counts(sqlite_database: Data
     first = a_ticket(sqlite_database)
     mail = answer(first, subject="AW: [Ticket#100777] Frage")
     with sqlite_database.read() as session:
-        found = explain(session, mail, [KEY])
+        found = explain(session, prepare(mail, [KEY]))
         with in_language("de"):
-            german = explain(session, mail, [KEY])
+            german = explain(session, prepare(mail, [KEY]))
     assert found["recipients"][0]["ticket"] == ticket_number(first)
     (step,) = (each for each in found["steps"] if each["rule"] == "thread")
     assert step["answer"] == "contradiction"

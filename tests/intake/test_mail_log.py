@@ -231,7 +231,7 @@ def test_every_reason_and_rule_has_a_name() -> None:
         "number-confirmed",
     }
     assert reasons == set(labels.REASONS)
-    found = {"recipient", "sender", "identify", "permission", "thread", "unreadable"}
+    found = {"recipient", "sender", "sources", "identify", "permission", "thread", "unreadable"}
     found |= {"number_confirmed", "number_denied"}  # of releases by somebody's click
     found |= {too_many_tickets.__name__, evidence_demanded.__name__}
     assert {rule.__name__ for rule in rules.RULES} | found == set(labels.RULES)

@@ -9,6 +9,7 @@ from core.audit import SYSTEM
 from core.db import Database
 from core.intake.assumed import Assumed
 from core.intake.incoming import Incoming
+from core.intake.prepare import prepare
 from core.intake.simulate import Simulation, assuming, simulate
 from core.intake.ways import Target, TargetKind
 from core.models import Customer, CustomerUserAddress, Mail
@@ -23,7 +24,7 @@ from tests.intake.mails import a_mail
 
 def simulated(database: Database, incoming: Incoming) -> Simulation:
     with database.read() as session:
-        return simulate(session, load_organisation(session), incoming)
+        return simulate(session, load_organisation(session), prepare(incoming))
 
 
 def sentences(simulation: Simulation) -> list[str]:

@@ -5,7 +5,10 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
+from sqlalchemy import QueuePool
+
 from core.config import SqlSourceSection
+from core.db import Database
 from core.sources.asking.live import LiveSources
 from core.sources.kinds.sql import SqlSource
 from core.sources.records import SourceRecord
@@ -45,6 +48,21 @@ class Watched(SqlSource):
     def _wait(self) -> None:
         if self.stalled.is_set():
             self._goes_on.wait(30)
+
+
+class Observant(Watched):
+    """A source that sees how many connections to our database are in use while it is asked."""
+
+    def __init__(self, section: SqlSourceSection, database: Database) -> None:
+        super().__init__(section)
+        self.in_use: list[int] = []
+        self._engines = database.reader, database.writer
+
+    def find(self, by: By, values: Collection[str], limit: int) -> Sequence[SourceRecord]:
+        """Look, then find."""
+        pools = [engine.pool for engine in self._engines]
+        self.in_use.append(sum(p.checkedout() for p in pools if isinstance(p, QueuePool)))
+        return super().find(by, values, limit)
 
 
 @contextmanager

@@ -18,8 +18,10 @@ from core.db import Database
 from core.intake.again import Summary, summary_of
 from core.intake.assumed import Assumed
 from core.intake.incoming import Envelope, Incoming
+from core.intake.look_up import Defers, PutOff, left_open
 from core.intake.prepare import prepare
 from core.intake.simulate import assuming, decide_now
+from core.intake.sources_asked import SourcesAsked
 from core.intake.trial_mail import TrialMail
 from core.labels import label
 from core.mail.addresses import address_key
@@ -134,21 +136,24 @@ def try_out_records(
     database: Database,
     sources: Sequence[CustomerSource],
     looked: Sequence[LookedAt],
-    addresses: Sequence[str] = (),
-    keys: Sequence[bytes] = (),
-    deferring: Collection[str] = (),
+    addresses: Sequence[str],
+    keys: Sequence[bytes],
+    defers: Defers,
 ) -> Trial:
     """Return what these records are here, and what mail from their addresses would do.
 
     ``addresses`` are tried besides, ``keys`` are those whose tokens in a mail are believed,
-    ``deferring`` the sources for which mail waits outside while they are away.
+    ``defers`` gives the first of some sources for which mail waits outside while they are away.
     """
     mine = [found.record.email for each in looked for found in each.found]
     wanted = list(dict.fromkeys(filter(None, map(address_key, [*mine, *addresses]))))
     tried = wanted[:MAX_ADDRESSES]
     records = _with_others(sources, looked, tried)
     names = [source.name for source in sources]
-    away = tuple(each.source for each in looked if each.away)
+    asked = SourcesAsked(
+        tuple(each.source for each in looked),
+        tuple(each.source for each in looked if each.away),
+    )
     managed = {source.name: source.managed_groups for source in sources}
     trials: list[Trial] = []
     with suppress(_Undone), database.write() as session:
@@ -166,7 +171,7 @@ def try_out_records(
             )
             for each in looked
         }
-        mails = tuple(_mail(session, address, keys, away, deferring) for address in tried)
+        mails = tuple(_mail(session, address, keys, asked, defers) for address in tried)
         trials.append(Trial(compared, mails, len(wanted) - len(tried)))
         raise _Undone
     return trials[0]
@@ -333,19 +338,19 @@ def _mail(
     session: Session,
     address: str,
     keys: Sequence[bytes],
-    away: tuple[str, ...],
-    deferring: Collection[str],
+    asked: SourcesAsked,
+    defers: Defers,
 ) -> TriedMail:
     organisation = load_organisation(session)
     queues = [queue for queue in organisation.queues.values() if queue.valid and queue.address]
     mails = [
-        replace(prepare(_incoming(organisation, address, queue), keys), away=away)
+        replace(prepare(_incoming(organisation, address, queue), keys), asked=asked)
         for queue in queues
     ]
-    decided = [tried for (tried,) in decide_now(session, organisation, mails)]
-    is_known = any(tried.facts.match.candidates for tried in decided)
-    deferred_by = "" if is_known else next((name for name in away if name in deferring), "")
+    looked_up = left_open(session, mails, defers)
+    decided = (tried for (tried,) in decide_now(session, organisation, looked_up))
     summaries = (summary_of(organisation, tried.decision) for tried in decided)
+    deferred_by = next((each.away.source for each in looked_up if isinstance(each, PutOff)), "")
     return TriedMail(address, tuple(zip(queues, summaries, strict=True)), deferred_by)
 
 

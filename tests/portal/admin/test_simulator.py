@@ -1,5 +1,7 @@
 """The simulator's page: typed, uploaded and stored mails, the way to what would allow them."""
 
+import re
+from collections.abc import Callable
 from io import BytesIO
 
 import pytest
@@ -9,9 +11,15 @@ from sqlalchemy import func, select
 from core.models import BlockedSender, Delivery, Mail, OutgoingMail, RoutingRule, Ticket
 from core.routing.rule import Conditions, Field, Group, Operator, conditions_to_json
 from core.routing.rule import Test as Compared
+from core.sources.asking.live import LiveSources
 from core.words import BlockedKind
 from portal.admin import simulator
+from portal.app import Portal
 from tests.portal.admin.browsing import Admin
+from tests.sources.crm import ANNA as CRM_ANNA
+from tests.sources.crm import Crm, account
+from tests.sources.firm import section_of as directory
+from tests.sources.live import Observant
 from tests.support.browser import (
     DESKTOP,
     PHONE,
@@ -20,6 +28,7 @@ from tests.support.browser import (
     assert_no_horizontal_overflow,
 )
 from tests.support.portal import RunningPortal, SignIn
+from tests.support.slapd import person, person_dn, run_slapd
 
 PATH = "/admin/simulator"
 ANNA = (
@@ -255,3 +264,139 @@ def test_it_works_on_a_phone_without_scripts(
     page.click("main form.drop button[type=submit]")
     expect(page.get_by_text("So wurde entschieden")).to_be_visible()
     assert_no_horizontal_overflow(page)
+
+
+NINA = CRM_ANNA | {"id": 7, "login": "nina", "mail": "nina@muster.example"}
+NINAS = {
+    person_dn("nina"): {
+        **person("nina", "nina@muster.example", first="Nina", last="Neu"),
+        "customerNumber": "K-1000",
+    }
+}
+Configure = Callable[..., None]
+
+
+def from_nina(ada: Admin) -> str:
+    """Try a verified mail of Nina's."""
+    nina = "nina@muster.example"
+    return typed(ada, recipient="vertrieb@example.org", from_=nina, assumed="signed")
+
+
+class TestCustomerSources:
+    """They are asked as for a mail that comes in."""
+
+    @pytest.fixture(autouse=True)
+    def _patient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let a source that answers have time to, on machines that are busy."""
+        monkeypatch.setattr("core.sources.asking.live.FIRST_SECONDS", 20.0)
+        monkeypatch.setattr("core.sources.asking.live.SECONDS", 30.0)
+
+    def test_somebody_whom_only_a_database_knows(
+        self, pages: RunningPortal, ada: Admin, crm: Crm, configure: Configure
+    ) -> None:
+        crm.hold(NINA)
+        configure(crm.section())
+        page = from_nina(ada)
+        assert "Account may write to the queue" in page
+        assert "Asked who it is from: crm." in page
+        assert "brings the copies of their accounts up to date" in page
+        assert stored(pages) == [0, 0, 0]
+        assert account(pages.database, "nina").source == "crm"
+
+    def test_without_sources_nothing_is_said_of_them(self, ada: Admin) -> None:
+        page = from_nina(ada)
+        assert "copies of their accounts" not in page
+        assert "Asked who it is from" not in page
+
+    @pytest.mark.parametrize(
+        ("when_away", "reply", "fate"),
+        [("hold", "250 2.0.0", "Held"), ("defer", "451 4.3.0", "Deferred")],
+    )
+    def test_a_directory_that_comes_and_goes(
+        self, ada: Admin, configure: Configure, when_away: str, reply: str, fate: str
+    ) -> None:
+        with run_slapd(NINAS) as slapd:
+            configure(directory(slapd, when_away=when_away))
+            slapd.stop()
+            page = from_nina(ada)
+            assert "Customer source did not answer" in page
+            assert f"<code>{reply}" in page
+            assert re.search(rf'class="simulated">.*{fate}', page)
+            assert "No answer came from firm" in page
+            assert "Unknown sender" not in page
+            slapd.start()
+            page = from_nina(ada)
+            assert "Account may write to the queue" in page
+            slapd.stop()  # the last good copy counts
+            page = from_nina(ada)
+            assert "Account may write to the queue" in page
+            assert "No answer came from firm" in page
+
+    def test_a_mail_that_came_in_before_anybody_knew_its_sender(
+        self, pages: RunningPortal, ada: Admin, crm: Crm, configure: Configure
+    ) -> None:
+        raw = ANNA.replace(b"anna@", b"nina@")
+        pages.add_mail(raw, "nina@muster.example", "vertrieb@example.org")
+        before = stored(pages)
+        crm.hold(NINA)
+        configure(crm.section())
+        page = ada.get(f"{PATH}?mail={reference_of(pages)}")
+        assert "it was decided otherwise" in page
+        assert "Unknown sender" in page
+        assert "Asked who it is from: crm." in page
+        assert stored(pages) == before
+
+    def test_no_session_is_open_while_a_source_is_asked(
+        self, pages: RunningPortal, ada: Admin, crm: Crm, shared_app: Portal
+    ) -> None:
+        pages.add_mail(ANNA, "anna@muster.example", "vertrieb@example.org")
+        section = crm.section(cache_seconds=0)
+        source = Observant(section, pages.database)
+        sources = LiveSources([source], [section])
+        before = dict(shared_app.extensions)
+        shared_app.extensions["schalter-customer-sources"] = sources
+        try:
+            from_nina(ada)
+            ada.get(f"{PATH}?mail={reference_of(pages)}")
+        finally:
+            shared_app.extensions.update(before)
+            sources.close()
+        assert set(source.in_use) == {0}
+        assert len(source.in_use) >= 2
+
+    @pytest.mark.parametrize(
+        ("look", "size", "dark", "locale", "told"),
+        [
+            ("wide-light-en", DESKTOP, False, "en-GB", "No answer came from crm"),
+            ("wide-dark-de", DESKTOP, True, "de-DE", "Keine Antwort kam von crm"),
+            ("phone-light-de", PHONE, False, "de-DE", "Keine Antwort kam von crm"),
+            ("phone-dark-en", PHONE, True, "en-GB", "No answer came from crm"),
+        ],
+    )
+    def test_it_is_readable_in_a_browser(
+        self,
+        portal: RunningPortal,
+        crm: Crm,
+        configure: Configure,
+        open_page: OpenPage,
+        sign_in: SignIn,
+        shoot: Callable[[Page, str], None],
+        look: str,
+        size: tuple[int, int],
+        dark: bool,
+        locale: str,
+        told: str,
+    ) -> None:
+        crm.execute('DROP TABLE "Kunden Benutzer"')
+        configure(crm.section(when_away="defer"))
+        page = open_page(size=size, dark=dark, locale=locale)
+        sign_in(page, "ada")
+        page.goto(portal.address(PATH))
+        page.fill("#recipient", "vertrieb@example.org")
+        page.fill("#from_", "nina@muster.example")
+        page.click("main form.drop button[type=submit]")
+        expect(page.locator(".trace")).to_contain_text(told)
+        expect(page.locator(".facts").first).to_contain_text("451 4.3.0")
+        assert_accessible(page)
+        assert_no_horizontal_overflow(page)
+        shoot(page, f"simulator-source-away-{look}")
