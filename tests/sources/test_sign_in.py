@@ -1,6 +1,5 @@
 """Signing in with the password that is in the source."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -203,9 +202,7 @@ class TestAway:
             watched.stall()
             for _time in range(2):
                 assert "looked up" in self.told(sqlite_database, sources, "s.anna")
-            started = time.monotonic()
             assert "looked up" in self.told(sqlite_database, sources, "s.bert")
-            assert time.monotonic() - started < 0.5 + 1  # a password is hashed, too
             assert len(watched.asked) == 2
 
 

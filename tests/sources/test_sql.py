@@ -99,22 +99,22 @@ def test_nothing_can_be_written(any_crm: Crm) -> None:
 
 @pytest.mark.postgresql
 def test_a_slow_statement_is_ended(postgresql_crm: Crm) -> None:
-    engine = foreign_engine(postgresql_crm.url, None, 0.2)
+    engine = foreign_engine(postgresql_crm.url, None, 1.0)
     try:
         with pytest.raises(DBAPIError, match="statement timeout"), engine.connect() as connection:
-            connection.exec_driver_sql("SELECT pg_sleep(5)")
+            connection.exec_driver_sql("SELECT pg_sleep(60)")
     finally:
         engine.dispose()
 
 
 @pytest.mark.postgresql
 def test_a_server_that_does_not_end_it_is_given_up(postgresql_crm: Crm) -> None:
-    engine = foreign_engine(postgresql_crm.url, None, 0.2)
+    engine = foreign_engine(postgresql_crm.url, None, 1.0)
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql("SET statement_timeout = 0")
             with pytest.raises(DBAPIError, match="does not answer in time"):
-                connection.exec_driver_sql("SELECT pg_sleep(5)")
+                connection.exec_driver_sql("SELECT pg_sleep(60)")
             assert connection.invalidated
     finally:
         engine.dispose()

@@ -77,7 +77,7 @@ def test_its_types(mariadb_crm: Crm) -> None:
 
 def test_a_slow_statement_is_ended_by_the_server(mariadb_crm: Crm) -> None:
     mariadb_crm.hold(*({**ANNA, "id": number} for number in range(1_000)))
-    engine = foreign_engine(mariadb_crm.url, None, 0.3)
+    engine = foreign_engine(mariadb_crm.url, None, 1.0)
     people = "`Kunden Benutzer`"
     with pytest.raises(DBAPIError, match="max_statement_time"), engine.connect() as connection:
         connection.exec_driver_sql(
@@ -89,14 +89,14 @@ def test_a_slow_statement_is_ended_by_the_server(mariadb_crm: Crm) -> None:
 def test_who_reads_everything_slowly_is_not_hurried(
     mariadb_crm: Crm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.sources.kinds.sql.SECONDS", 0.4)
+    monkeypatch.setattr("core.sources.kinds.sql.SECONDS", 1.0)
     mariadb_crm.hold(*({**ANNA, "id": number, "firma": "x" * 200} for number in range(500)))
     for _time in range(6):  # 32,000 rows are more than the buffers between the server and us hold
         mariadb_crm.execute('INSERT INTO "Kunden Benutzer" SELECT * FROM "Kunden Benutzer"')
     with closing(SqlSource(mariadb_crm.section(), None)) as source:
         rows = source.all_records()
         next(rows)
-        time.sleep(1.0)  # a reader that is slower than a statement may take
+        time.sleep(1.5)  # a reader that is slower than a statement may take
         assert sum(1 for _row in rows) == 31_999
         assert source.count() == 32_000
 
