@@ -47,7 +47,7 @@ class Watched(SqlSource):
 
     def _wait(self) -> None:
         if self.stalled.is_set():
-            self._goes_on.wait(30)
+            self._goes_on.wait(60)
 
 
 class Observant(Watched):
