@@ -40,8 +40,9 @@ def sync(console: Console, name: str | None, accept_loss: bool, as_json: bool) -
 
     New and changed records are brought in; accounts whose records are gone become invalid and
     keep their tickets, but not if that were more than half of all. The worker does the same by
-    itself every sync_minutes, so this is for when it is to be now. Exit status 1 if a source
-    failed: then no account of that source has become invalid for want of a record.
+    itself every sync_minutes, and when an admin asks for it on the page of customer sources. Exit
+    status 1 if a source failed: then no account of that source has become invalid for want of a
+    record.
     """
     if accept_loss and name is None:
         raise click.UsageError("--accept-loss needs the NAME of a source")

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from flask import current_app, render_template, request
+from flask import current_app, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
 
 from core.config import AnySourceSection, Config
 from core.errors import NotFound
@@ -12,6 +13,7 @@ from core.i18n import gettext as _
 from core.labels import label
 from core.sources.fields import mapping_of
 from core.sources.mirroring.schedule import due_at
+from core.sources.mirroring.wishes import ask_to_read, reading_of
 from core.sources.overview import (
     Copies,
     copies_by_source,
@@ -25,7 +27,7 @@ from core.sources.trying.trial import FIELDS as RECORD_FIELDS
 from core.words import SourceConflict
 from portal.admin.fixed import CONFIG
 from portal.areas import Area, Audience
-from portal.database import reading
+from portal.database import database, reading, writing
 from portal.history import FIELDS
 from portal.parameters import text_of_request, word_of_request
 from portal.visitors import the_viewer
@@ -41,6 +43,7 @@ _FIELDS: Mapping[str, str] = {
 }
 # Before each problem of a faulty record stands the field that has it (``core.errors``).
 _NAMED = re.compile(rf"(?:^|(?<=; ))({'|'.join(RECORD_FIELDS)}): ")
+ON_ITS_PAGE = "source"  # sent by the button on the page of one source
 _EXAMPLE = """\
 [[customer_sources]]
 name = "crm"
@@ -90,13 +93,15 @@ def index() -> str:
     session = reading()
     copies = copies_by_source(session)
     configured = {section.name for section in sections()}
+    sources = known_sources(session, sections())
     return render_template(
         "admin/sources.html",
         example=_EXAMPLE,
         here=copies.get(None, Copies()),
         kinds=KINDS,
         place_of=place_of,
-        sources=known_sources(session, sections()),
+        readings={each.section.name: reading_of(database(), each.state) for each in sources},
+        sources=sources,
         # Their accounts stay as they are, but nobody can say any more whether they are right.
         forgotten=sorted(
             (name, found) for name, found in copies.items() if name and name not in configured
@@ -137,9 +142,21 @@ def show(name: str) -> str:
         parameters={key: value for key, value in parameters.items() if value},
         place_of=place_of,
         query=query,
+        stands=reading_of(database(), source.state),
         section=section,
         source=source,
     )
+
+
+@area.post("/<name>/read")
+def read(name: str) -> Response:
+    """Let the worker read a source whole, as soon as it looks; then back to where one was."""
+    section = section_named(name)
+    ask_to_read(writing(), the_viewer().actor, section.name)
+    flash(_('Reading the source "%(name)s" is asked for.', name=section.name))
+    if request.form.get("page") == ON_ITS_PAGE:
+        return redirect(url_for(".show", name=section.name), 303)
+    return redirect(url_for(".index"), 303)
 
 
 def _columns(section: AnySourceSection) -> list[tuple[str, str]]:

@@ -339,14 +339,26 @@ def test_how_the_reading_stands(
     failed: bool,
     expected: Reading,
 ) -> None:
-    state = SourceState(name="crm")
-    state.read_asked_at = None if asked_ago is None else now() - asked_ago
-    state.read_began_at = now() - timedelta(minutes=5) if began else None
-    state.read_failed_at = now() - timedelta(minutes=9) if failed else None
+    with database.write() as session:
+        state = state_of(session, "crm")
+        state.read_asked_at = None if asked_ago is None else now() - asked_ago
+        state.read_began_at = now() - timedelta(minutes=5) if began else None
+        state.read_failed_at = now() - timedelta(minutes=9) if failed else None
     assert reading_of(database, state) is expected
     assert expected.goes_on == (asked_ago is not None)
     with claimed(database, "source-crm"):
         assert reading_of(database, state) is (Reading.UNDER_WAY if began else expected)
+
+
+def test_a_pass_that_ends_while_somebody_looks_is_not_broken_off(database: Database) -> None:
+    states: list[SourceState] = []
+
+    def records() -> Iterator[SourceRecord]:
+        yield ANNA_LISTED
+        states.append(stored(database))
+
+    read_all(database, Listed("crm", []), ["crm"], records())
+    assert reading_of(database, states[0]) is Reading.UNDER_WAY
 
 
 def read_soon(database: Database, login: str) -> None:

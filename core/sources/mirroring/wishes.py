@@ -58,9 +58,9 @@ def asked_sources(session: Session) -> frozenset[str]:
 
 
 def reading_of(database: Database, state: SourceState) -> Reading:
-    """Return how the reading of a source stands."""
+    """Return how the reading of a source stands, or stood when its state was read."""
     began = state.read_began_at is not None
-    if began and is_being_read(database, state.name):
+    if began and (is_being_read(database, state.name) or _has_gone_on(database, state)):
         return Reading.UNDER_WAY
     if state.read_asked_at is not None:
         waited = now() - state.read_asked_at
@@ -68,3 +68,10 @@ def reading_of(database: Database, state: SourceState) -> Reading:
     if began:
         return Reading.BROKEN_OFF
     return Reading.FAILED if state.read_failed_at is not None else Reading.AT_REST
+
+
+def _has_gone_on(database: Database, state: SourceState) -> bool:
+    """Whether the pass has ended since its state was read: an end is noted before others know."""
+    began_at = select(SourceState.read_began_at).where(SourceState.name == state.name)
+    with database.read() as session:
+        return session.scalars(began_at).one_or_none() != state.read_began_at

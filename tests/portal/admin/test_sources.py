@@ -278,5 +278,8 @@ def test_it_is_readable_in_a_browser(
         page.goto(portal.address(path))
         assert_accessible(page)
         assert_no_horizontal_overflow(page)
+    page.goto(portal.address(PATH))
+    page.locator("#source-crm").get_by_role("link", name="2", exact=True).click()
+    page.wait_for_url("**#conflicts")  # not where the rest of the row leads
     page.select_option("#filter-kind", "faulty")
     expect(page.locator("tr[data-row]")).to_have_count(1)
