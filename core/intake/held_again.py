@@ -6,7 +6,9 @@ own reason: its server was told long ago that it is accepted.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
@@ -22,15 +24,17 @@ from core.intake.look_up import look_up
 from core.intake.prepare import Prepared, prepare
 from core.intake.record import record_release
 from core.intake.rows import Part, trace
+from core.intake.writer import MAX_BATCH_BYTES, MAX_BATCH_MAILS
 from core.models import Delivery, Mail, now
 from core.organisation import load_organisation
+from core.portions import in_loads
 from core.sources.asking.live import LiveSources
 from core.words import ActorKind, HeldState
 
 log = logging.getLogger(__name__)
 
 REASON = "source-away"
-MAX_AT_ONCE = 1000  # mails that are decided in one go; each is in memory alone
+MAX_AT_ONCE = 1000  # mails that are decided in one go
 
 _BY = Actor(ActorKind.SYSTEM, None, "customer sources")
 
@@ -39,42 +43,57 @@ def decide_again(database: Database, sources: LiveSources, keys: Sequence[bytes]
     """Decide held mail again, the oldest first, until a source turns out to be still away.
 
     ``keys`` are those whose tokens are believed. Returns for how many mails the sources have
-    answered. Each is a transaction of its own.
+    answered. They are asked about the oldest, and then about as many at once as when mail comes
+    in; each is a transaction of its own.
     """
     with database.read() as session:
-        waiting = session.scalars(
-            select(Delivery.id)
+        waiting = session.execute(
+            select(Delivery.id, Mail.size)
+            .join(Mail, Mail.id == Delivery.mail_id)
             .where(Delivery.held == HeldState.WAITING, Delivery.reason == REASON)
             .order_by(Delivery.id)
             .limit(MAX_AT_ONCE)
         ).all()
     decided = 0
-    for delivery_id in waiting:
-        try:
-            is_decided = _decide_one(database, sources, keys, delivery_id)
-        except OperationalError:
-            raise  # the database is locked, full or gone: that is no mail's fault
-        except Exception:  # one that cannot be handled is for staff, and hinders no other
-            log.exception("held mail %d cannot be decided again", delivery_id)
-            with database.write() as session:
-                session.get_one(Delivery, delivery_id).reason = "unreadable"
-            continue
-        decided += is_decided
-        if not is_decided and sources.away():
+    first, rest = waiting[:1], waiting[1:]  # while the source is away, one is read and no more
+    loads = in_loads(rest, MAX_BATCH_MAILS, lambda row: row.size, MAX_BATCH_BYTES)
+    for some in filter(None, chain([first], loads)):
+        answered = _decide_some(database, sources, keys, [row.id for row in some])
+        decided += answered
+        if answered < len(some) and sources.away():
             break
     return decided
 
 
-def _decide_one(
-    database: Database, sources: LiveSources, keys: Sequence[bytes], delivery_id: int
-) -> bool:
-    with database.read() as session:
-        prepared = _prepared(session, delivery_id, keys)
-    (looked_up,) = look_up(database, sources, [prepared])
-    if not isinstance(looked_up, Prepared) or looked_up.away:
-        return False
-    with database.write() as session:
-        return _decide(session, delivery_id, looked_up)
+def _decide_some(
+    database: Database, sources: LiveSources, keys: Sequence[bytes], delivery_ids: Sequence[int]
+) -> int:
+    """Decide as many as can be in memory at once, and return how many could be."""
+    prepared: dict[int, Prepared] = {}
+    for delivery_id in delivery_ids:
+        with _left_to_staff(database, delivery_id), database.read() as session:
+            prepared[delivery_id] = _prepared(session, delivery_id, keys)
+    decided = 0
+    looked_up = look_up(database, sources, list(prepared.values()))
+    for delivery_id, mail in zip(prepared, looked_up, strict=True):
+        if not isinstance(mail, Prepared) or mail.away:
+            continue
+        with _left_to_staff(database, delivery_id), database.write() as session:
+            decided += _decide(session, delivery_id, mail)
+    return decided
+
+
+@contextmanager
+def _left_to_staff(database: Database, delivery_id: int) -> Iterator[None]:
+    """End the block without an error where the mail cannot be handled: it hinders no other."""
+    try:
+        yield
+    except OperationalError:
+        raise  # the database is locked, full or gone: that is no mail's fault
+    except Exception:
+        log.exception("held mail %d cannot be decided again", delivery_id)
+        with database.write() as session:
+            session.get_one(Delivery, delivery_id).reason = "unreadable"
 
 
 def _prepared(session: Session, delivery_id: int, keys: Sequence[bytes]) -> Prepared:

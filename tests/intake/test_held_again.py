@@ -9,6 +9,7 @@ from sqlalchemy import event
 
 from core import worker
 from core.db import Database
+from core.intake import held_again
 from core.intake.held import discard
 from core.intake.held_again import decide_again
 from core.intake.incoming import Incoming
@@ -172,6 +173,36 @@ def test_many(sqlite_database: Database, sources: Live, crm: Crm) -> None:
     assert decide_again(sqlite_database, sources[0], ()) == 9
     with sqlite_database.read() as session:
         assert session.query(Article).count() == 9
+
+
+# At most how many mails, and bytes, at once; about how many each question is then.
+LOADS = [(64, 1 << 24, [1, 8]), (3, 1 << 24, [1, 3, 3, 2]), (64, 1, [1] * 9)]
+
+
+@pytest.mark.parametrize(("mails", "size", "asked"), LOADS)
+def test_they_are_asked_about_together(
+    sqlite_database: Database,
+    sources: Live,
+    monkeypatch: pytest.MonkeyPatch,
+    mails: int,
+    size: int,
+    asked: list[int],
+) -> None:
+    """Behind the first as many as come in at once, by number and size; decided one by one."""
+    a_firm(sqlite_database, sender_policy="open")
+    senders = [f"x{number}@muster.example" for number in range(9)]
+    hold(sqlite_database, sources, *(a_mail(sender=s, message_id=f"<{s}>") for s in senders))
+    answer_again(sqlite_database, sources)
+    monkeypatch.setattr(held_again, "MAX_BATCH_MAILS", mails)
+    monkeypatch.setattr(held_again, "MAX_BATCH_BYTES", size)
+    monkeypatch.setattr("core.sources.asking.live.FIRST_SECONDS", 20.0)
+    monkeypatch.setattr("core.sources.asking.live.SECONDS", 30.0)
+    sources[1].asked.clear()
+    committed: list[object] = []
+    event.listen(sqlite_database.writer, "commit", committed.append)
+    assert decide_again(sqlite_database, sources[0], ()) == 9
+    assert [len(values) for _by, values in sources[1].asked] == asked
+    assert len(committed) >= 9
 
 
 def test_one_that_cannot_be_handled_is_left_to_staff(
