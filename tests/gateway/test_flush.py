@@ -34,7 +34,7 @@ def test_every_250_comes_after_the_flush(sqlite_database: Database, tmp_path: Pa
                 client.play(f"{ENVELOPE}{DATA}{message}S: 250 2.0.0 Accepted as *")
             client.play("C: QUIT\nS: 221 *")
         process.child.send_signal(signal.SIGTERM)
-        process.child.wait(20)
+        process.child.wait(60)
         found = flushed_at_replies(trace.read_text(errors="replace"))
     assert found == [True] * 5
 

@@ -35,7 +35,7 @@ def url(sqlite_database: Database) -> str:
 def refusal(folder: Path, url: str, port: int, **smtp: str) -> str:
     """Start a gateway that cannot start; return what it says besides its log."""
     with gateway_program(folder, url, port, **smtp) as process:
-        assert process.child.wait(20) == 1
+        assert process.child.wait(60) == 1
         lines = process.output.splitlines()
     said = [line for line in lines if not line.startswith('{"at"')]
     assert len(said) == 1, lines
@@ -60,7 +60,7 @@ def test_it_stops_in_order(url: str, tmp_path: Path) -> None:
             with socket.socket() as late:
                 assert late.connect_ex(("127.0.0.1", port)) != 0
             sending.play(f"C: Subject: x\nC:\nC: y\nC: .\n{ACCEPTED}\n{SHUTTING_DOWN}")
-        assert process.child.wait(10) == 0
+        assert process.child.wait(60) == 0
         assert all(json.loads(line)["program"] == "gateway" for line in process.output.splitlines())
 
 

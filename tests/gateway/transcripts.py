@@ -19,7 +19,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Self
 
-SECONDS = 15.0
+SECONDS = 30.0  # for a reply, on a machine however busy
 SILENCE_SECONDS = 0.3
 _ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|[rn0\\])")
 _ESCAPED = {"r": b"\r", "n": b"\n", "0": b"\0", "\\": b"\\"}

@@ -24,7 +24,7 @@ from tests.outgoing.automatic import Office
 from tests.support.processes import RunningProcess, run_process
 from tests.support.relay import Relay
 
-QUICK = Deadlines(connect=0.5, command=0.5, message=1.0)
+QUICK = Deadlines(connect=1.5, command=1.5, message=1.5)
 SENDER = Mailbox("vertrieb@example.org", "Beispiel Vertrieb")
 
 
@@ -152,5 +152,5 @@ def working(courier: Courier) -> Iterator[Thread]:
         yield thread
     finally:
         courier.abandon()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()

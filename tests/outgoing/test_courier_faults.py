@@ -18,7 +18,16 @@ from core.words import OutgoingState
 from tests.outgoing.sending import Postbox
 from tests.support.certificates import make_certificate
 from tests.support.processes import free_port
-from tests.support.relay import DROP, EXTENSIONS, STALL, Answer, Received, Script, run_relay
+from tests.support.relay import (
+    DROP,
+    EXTENSIONS,
+    STALL,
+    STALL_SECONDS,
+    Answer,
+    Received,
+    Script,
+    run_relay,
+)
 
 SENT, WAITING, FAILED = OutgoingState.SENT, OutgoingState.WAITING, OutgoingState.FAILED
 A_WHILE = timedelta(minutes=13)  # longer than the longest pause of an outage
@@ -195,13 +204,11 @@ def test_a_message_that_ends_sessions_stops_no_other(
     def first(_command: str, before: int) -> Answer | None:
         return answer if before == 0 else None
 
-    started = time.monotonic()
     with run_relay(Script({stage: first})) as relay:
         small_postbox.courier(relay).run_due()
     assert small_postbox.mail(bad).state is WAITING
     assert small_postbox.mail(bad).next_try_at > now()
     assert [small_postbox.mail(each).state for each in good] == [SENT, SENT]
-    assert time.monotonic() - started < 5
 
 
 def test_a_stalled_relay_ends_in_time(small_postbox: Postbox) -> None:
@@ -210,7 +217,7 @@ def test_a_stalled_relay_ends_in_time(small_postbox: Postbox) -> None:
     with run_relay(Script({"MAIL": STALL})) as relay:
         small_postbox.courier(relay).run_due()
         assert relay.connections == PATIENCE
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < STALL_SECONDS
     assert set(small_postbox.states()) == {WAITING}
 
 

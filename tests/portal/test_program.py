@@ -57,7 +57,7 @@ def ask(
     method: str = "GET",
     body: bytes = b"",
 ) -> Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     with closing(connection):
         connection.request(method, path, body=body or None, headers=headers or {})
         answer = connection.getresponse()
@@ -85,7 +85,7 @@ def test_a_port_in_use_is_said_in_one_line(ready: Database, tmp_path: Path) -> N
         taken.listen()
         port = taken.getsockname()[1]
         with program(ready, tmp_path, port) as process:
-            assert process.child.wait(20) == 1
+            assert process.child.wait(60) == 1
             line = f"portal: web.listen 127.0.0.1:{port}: Address already in use\n"
             assert process.output == line
 
@@ -107,7 +107,7 @@ def test_what_keeps_it_from_starting_is_said_in_one_line(
         key: value.replace("EMPTY", str(tmp_path / "empty.db")) for key, value in variables.items()
     }
     with program(ready, tmp_path, free_port(), **given) as process:
-        assert process.child.wait(20) == 1
+        assert process.child.wait(60) == 1
         assert reason in process.output
         assert process.output.startswith("portal: ")
         assert process.output.count("\n") == 1

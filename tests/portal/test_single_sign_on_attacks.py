@@ -61,11 +61,18 @@ NOW = time.time
 Lie = Callable[[ScriptedProvider], None]
 
 
+def in_seconds(seconds: int) -> Callable[[], int]:
+    """Return what gives a moment so long after the one at which it is asked."""
+    return lambda: int(NOW()) + seconds
+
+
 def says(**claims: object) -> Lie:
-    """The token says something else."""
+    """The token says something else; what ``in_seconds`` gives is told from when it is said."""
 
     def tell(provider: ScriptedProvider) -> None:
-        provider.claims |= claims
+        provider.claims |= {
+            name: claim() if callable(claim) else claim for name, claim in claims.items()
+        }
 
     return tell
 
@@ -166,14 +173,14 @@ TOKENS: list[tuple[str, Lie, str]] = [
      "Invalid claim: 'azp'"),
     ("given to another", says(azp="another"), "Invalid claim: 'azp'"),
     ("about nobody", omits("sub"), "Missing claim: 'sub'"),
-    ("expired", says(exp=int(NOW()) - tokens.LEEWAY_SECONDS - 1), "expired_token"),
+    ("expired", says(exp=in_seconds(-tokens.LEEWAY_SECONDS - 1)), "expired_token"),
     ("without an end", omits("exp"), "Missing claim: 'exp'"),
     ("with no number as its end", says(exp="never"), "'exp' must be a NumericDate"),
     ("with an end that is no number", says(exp=float("nan")), "'exp' must be a NumericDate"),
-    ("of the future", says(iat=int(NOW()) + 3600), "issued in the future"),
+    ("of the future", says(iat=in_seconds(3600)), "issued in the future"),
     ("without a beginning", omits("iat"), "Missing claim: 'iat'"),
-    ("old", says(iat=int(NOW()) - tokens.MAX_AGE_SECONDS - tokens.LEEWAY_SECONDS - 2), "is old"),
-    ("not yet valid", says(nbf=int(NOW()) + 3600), "not yet valid"),
+    ("old", says(iat=in_seconds(-tokens.MAX_AGE_SECONDS - tokens.LEEWAY_SECONDS - 2)), "is old"),
+    ("not yet valid", says(nbf=in_seconds(3600)), "not yet valid"),
     ("not signed", makes(unsigned), "unsupported_algorithm"),
     ("signed with the public key", makes(signed_with_the_public_key), "unsupported_algorithm"),
     ("signed with our secret", makes(signed_with_the_secret), "unsupported_algorithm"),
@@ -219,8 +226,8 @@ def refusal(caplog: pytest.LogCaptureFixture) -> str:
         makes(
             lambda provider, claims: signed(claims, provider.key, x5t="t", rh="", x5c=["M" * 4000])
         ),
-        says(exp=int(NOW()) - 20),  # the clocks differ a little
-        says(iat=int(NOW()) + 20),
+        says(exp=in_seconds(-20)),  # the clocks differ a little
+        says(iat=in_seconds(20)),
     ],
 )
 def test_a_token_that_is_good(
@@ -618,7 +625,7 @@ def test_an_address_cannot_break_out_of_the_page(
 
 
 def silent(handler: BaseHTTPRequestHandler) -> None:
-    provider_of(handler).closing.wait(10)
+    provider_of(handler).closing.wait(60)
 
 
 def dripping(handler: BaseHTTPRequestHandler) -> None:
@@ -641,7 +648,7 @@ def dripping_before_its_first_line_ends(handler: BaseHTTPRequestHandler) -> None
 
 @pytest.mark.parametrize(
     ("slow", "limit"),
-    [(silent, "0.3"), (dripping, "0.6"), (dripping_before_its_first_line_ends, "0.6")],
+    [(silent, "0.8"), (dripping, "1.5"), (dripping_before_its_first_line_ends, "1.5")],
 )
 @pytest.mark.parametrize("path", [DISCOVERY, "/token", "/keys"])
 def test_a_provider_that_is_slow(
@@ -654,16 +661,14 @@ def test_a_provider_that_is_slow(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(limits, "SILENCE_SECONDS", 0.3)
-    monkeypatch.setattr(limits, "TOTAL_SECONDS", 0.6)
+    monkeypatch.setattr(limits, "SILENCE_SECONDS", 0.8)
+    monkeypatch.setattr(limits, "TOTAL_SECONDS", 1.5)
     provider.replies[path] = slow
     client = visitor(pages)
-    started = time.monotonic()
     answer = press(client)
     if answer.status_code == 200:
         answer = come_back(client, provider.authorize(begin(client)))
     assert told(client, answer).startswith(AWAY)
-    assert time.monotonic() - started < 3
     assert f"no answer within {limit} s" in refusal(caplog)
     assert sessions_of(pages) == []
 
@@ -674,6 +679,7 @@ def test_nobody_waits_twice_for_a_provider_that_is_away(
     configure: Configure,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(openid_provider, "REST_SECONDS", 600.0)
     provider.replies[DISCOVERY] = broken
     client = visitor(pages)
     for _each in range(3):
@@ -694,7 +700,8 @@ def test_a_slow_provider_leaves_threads_for_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(openid_provider, "WAIT_SECONDS", 0.1)
-    monkeypatch.setattr(limits, "TOTAL_SECONDS", 2.0)
+    monkeypatch.setattr(limits, "SILENCE_SECONDS", 60.0)
+    monkeypatch.setattr(limits, "TOTAL_SECONDS", 60.0)
     clients = [visitor(pages) for _each in range(openid_provider.MAX_AT_ONCE + 1)]
     answers = [provider.authorize(begin(client)) for client in clients]
     provider.replies["/token"] = silent
@@ -705,11 +712,12 @@ def test_a_slow_provider_leaves_threads_for_the_others(
     for thread in waiting:
         thread.start()
     wait_until(lambda: provider.asked.count("/token") == len(waiting), "requests at the provider")
-    started = time.monotonic()
     assert told(clients[0], come_back(clients[0], answers[0])).startswith(AWAY)
-    assert time.monotonic() - started < 1
+    assert provider.asked.count("/token") == len(waiting)  # not once more
+    assert all(thread.is_alive() for thread in waiting)
+    provider.closing.set()  # which ends their waiting
     for thread in waiting:
-        thread.join(10)
+        thread.join(30)
 
 
 def test_a_provider_that_is_not_there_does_not_matter_to_who_has_a_password(

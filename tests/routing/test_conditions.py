@@ -123,7 +123,7 @@ def test_no_pattern_takes_long(pattern: str) -> None:
     content = replace(CONTENT, message=parse(text))
     begin = time.monotonic()
     fits(one(F.TEXT, Op.MATCHES, pattern), content)
-    assert time.monotonic() - begin < 5  # a backtracking engine needs ages
+    assert time.monotonic() - begin < 60  # a backtracking engine needs ages
 
 
 def test_a_pattern_looks_at_the_beginning_only() -> None:

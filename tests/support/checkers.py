@@ -116,11 +116,9 @@ def _talk(client: socket.socket, checker: Checker, serve: Serve) -> None:
         right = serve(checker, lines)
         answer = right if checker.answer is None else checker.answer
         if answer is STALL:
-            checker.over.wait(30)
+            checker.over.wait(60)
         elif answer is TRICKLE:
-            for _again in range(200):  # four seconds
-                if checker.over.wait(0.02):
-                    break
+            while not checker.over.wait(0.02):
                 client.sendall(b"x")
         else:
             client.sendall(answer)

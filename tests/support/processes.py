@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-START_SECONDS = 20.0
-STOP_SECONDS = 20.0
+START_SECONDS = 60.0  # on a machine however busy
+STOP_SECONDS = 60.0
 POLL_SECONDS = 0.02
 PORTS = range(12_000, 32_000)  # below those that Linux gives away by itself
 WORKERS = 16  # that have ports of their own
