@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.support.skips",
     "tests.support.databases",
     "tests.support.browser",
+    "tests.support.examples",
     "tests.support.slapd",
     "tests.sources.databases",
 ]

@@ -100,8 +100,8 @@ def test_a_token_of_before_the_key_was_changed(with_ticket: Running, tmp_path: P
 def test_a_forged_token_and_somebody_elses_number_add_nothing(
     with_ticket: Running, tmp_path: Path
 ) -> None:
-    forged = token(tmp_path)[:-1] + "a"
-    assert forged != token(tmp_path)
+    right = token(tmp_path)
+    forged = right[:-1] + ("a" if right[-1] != "a" else "b")
     send(with_ticket, ACCEPTED, header=f"References: <{forged}@example.org>")
     send(with_ticket, ACCEPTED, to=f"vertrieb+{forged}@example.org")
     send(with_ticket, ACCEPTED, sender="bert@muster.example", header="Subject: [Ticket#100001]")
