@@ -15,7 +15,7 @@ from core.sources.asking.live import LiveSources
 from core.words import BlockedKind
 from portal.admin import simulator
 from portal.app import Portal
-from tests.portal.admin.browsing import Admin
+from tests.portal.admin.browsing import Admin, admin_of
 from tests.sources.crm import ANNA as CRM_ANNA
 from tests.sources.crm import Crm, account
 from tests.sources.firm import section_of as directory
@@ -333,8 +333,9 @@ class TestCustomerSources:
             assert "No answer came from firm" in page
 
     def test_a_mail_that_came_in_before_anybody_knew_its_sender(
-        self, pages: RunningPortal, ada: Admin, crm: Crm, configure: Configure
+        self, pages_everywhere: RunningPortal, crm: Crm, configure: Configure
     ) -> None:
+        pages, ada = pages_everywhere, admin_of(pages_everywhere)
         raw = ANNA.replace(b"anna@", b"nina@")
         pages.add_mail(raw, "nina@muster.example", "vertrieb@example.org")
         before = stored(pages)
