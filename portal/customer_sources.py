@@ -1,12 +1,9 @@
 """The customer sources of the application, kept as long as it is."""
 
-from collections.abc import Sequence
-
 from flask import Flask, current_app
 
 from core.config import Config
 from core.sources.asking.live import LiveSources, make_live_sources
-from core.sources.source import CustomerSource
 
 _NAME = "schalter-customer-sources"
 
@@ -17,11 +14,6 @@ def set_customer_sources(app: Flask, config: Config) -> None:
 
 
 def live_sources() -> LiveSources:
-    """Return the sources as they are asked while somebody waits."""
+    """Return the sources in their order, as they are asked while somebody waits."""
     found: LiveSources = current_app.extensions[_NAME]
     return found
-
-
-def customer_sources() -> Sequence[CustomerSource]:
-    """Return the sources in their order."""
-    return live_sources().sources

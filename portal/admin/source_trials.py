@@ -17,7 +17,7 @@ from core.sources.trying.sign_in_trial import SignInTrial, Verdict, try_sign_in
 from core.sources.trying.trial import look_everywhere, try_out_records
 from portal.admin.sources import field_name, in_words, section_named, sections
 from portal.areas import Area, Audience
-from portal.customer_sources import customer_sources, live_sources
+from portal.customer_sources import live_sources
 from portal.database import database, end_reading
 from portal.forms import REQUIRED, Form
 from portal.installation import believed_keys
@@ -54,16 +54,14 @@ def show() -> str:
     """Show what each source has of a text, what that is here, and what mail would do."""
     text, by = text_of_request("q"), word_of_request("by", By)
     by = by if by in WAYS else None
-    sources = customer_sources()
+    sources = live_sources()
     end_reading()  # the sources may take seconds to answer
     looked = look_everywhere(sources, by, text) if text else []
     is_known = any(each.found for each in looked)
     typed = [text] if address_key(text) and not is_known else []
     trial = None
     if is_known or typed:
-        trial = try_out_records(
-            database(), sources, looked, typed, believed_keys(), live_sources().defers
-        )
+        trial = try_out_records(database(), sources, looked, typed, believed_keys())
     return render_template(
         "admin/source_trial.html",
         by=by,

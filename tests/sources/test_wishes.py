@@ -362,7 +362,8 @@ def test_a_pass_that_ends_while_somebody_looks_is_not_broken_off(database: Datab
 
 
 def read_soon(database: Database, login: str) -> None:
-    wait_until(lambda: login in logins(database), f"account {login}", 60)
+    """Wait for an account, less long than it takes a reader to look by itself."""
+    wait_until(lambda: login in logins(database), f"account {login}", LOOK_SECONDS * 2 / 3)
 
 
 def test_a_wish_reaches_a_source_that_nothing_else_reads(

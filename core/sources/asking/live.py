@@ -7,9 +7,11 @@ nothing. Nothing that decides reads their answers: it reads our tables, after ``
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -21,6 +23,7 @@ from core.sources.asking.breaker import Away
 from core.sources.asking.bringing import Copy, bring, copies_not_found, news
 from core.sources.asking.live_source import (
     FIRST_SECONDS,
+    NO_ANSWER,
     SECONDS,
     Answer,
     LiveSource,
@@ -34,6 +37,8 @@ from core.sources.records import SourceRecord
 from core.sources.source import By, CustomerSource, SourceAway
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 NOTED_SECONDS = 10.0  # between two notes about one source
 
@@ -75,7 +80,7 @@ class LiveSources:
 
     @property
     def sources(self) -> Sequence[CustomerSource]:
-        """The sources themselves, for who asks them without all this."""
+        """The sources themselves: what they are, without asking them."""
         return [each.source for each in self._each]
 
     def keeps_passwords(self, source: str) -> bool:
@@ -134,6 +139,33 @@ class LiveSources:
         if each is None:
             raise SourceAway(source, NOT_CONFIGURED)
         return each.check_password(key, password)
+
+    def try_all(
+        self, works: Mapping[str, Callable[[CustomerSource], T]], seconds: float
+    ) -> dict[str, T | SourceAway]:
+        """Let all sources named do some work at the same time; return what came of it, by name.
+
+        For an admin who wants to know how it is: a source is asked even while it is left alone,
+        and nothing is noted of how that ends. Takes so many ``seconds`` at most.
+        """
+        deadline = time.monotonic() + seconds
+        begun: dict[str, Future[T]] = {}
+        found: dict[str, T | SourceAway] = {}
+        for each in self._each:
+            if each.name in works:
+                try:
+                    begun[each.name] = each.begin_anyway(works[each.name])
+                except SourceAway as error:
+                    found[each.name] = SourceAway(each.name, gettext(error.reason))
+        for name, future in begun.items():
+            try:
+                found[name] = future.result(max(0.0, deadline - time.monotonic()))
+            except SourceAway as error:
+                found[name] = error
+            except TimeoutError:
+                future.cancel()
+                found[name] = SourceAway(name, gettext(NO_ANSWER))
+        return found
 
     def close(self) -> None:
         """Close the sources; one that hangs is left."""

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -98,6 +99,17 @@ class LiveSource:
             return self.source.check_password(key, password)
 
         return self._begin(work, time.monotonic() + SECONDS, _always).result()
+
+    def begin_anyway(self, work: Callable[[CustomerSource], T]) -> "Future[T]":
+        """Begin some work, also while the source is left alone; how it ends says nothing of that.
+
+        Raises ``SourceAway`` where too much is asked of it.
+        """
+        context = copy_context()  # the language of what goes wrong
+        try:
+            return self._askers.ask(lambda: context.run(work, self.source))
+        except TooManyQuestions:
+            raise SourceAway(self.name, BUSY) from None
 
     def close(self) -> None:
         """Close the source, unless it does not even let that be done soon."""

@@ -6,6 +6,7 @@ Attempts are counted as those of signing in are, and written down without the pa
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from sqlalchemy.orm import Session
 
@@ -30,11 +31,13 @@ from core.mail.addresses import address_key
 from core.mail.text import one_line
 from core.models import CustomerUser
 from core.sources.asking.live import LiveSources
+from core.sources.asking.live_source import SECONDS
 from core.sources.records import SourceRecord
 from core.sources.source import By, CustomerSource, SourceAway
 from core.words import AccountKind
 
 MAX_FOUND = 3  # records of one source that are asked for their password
+_SECONDS = 2 * SECONDS  # to be found, and to have the password checked, as when signing in
 _TRIAL = "trial "  # what its attempts are called: they delay nobody's sign-in
 
 
@@ -106,8 +109,7 @@ def try_sign_in(
     with database.read() as session:
         account = _account(session, entered)
         may = account is not None and may_sign_in(account)
-    asked = (_ask(each, entered, password) for each in sources.sources)
-    answers = (_kept_here(account, password), *asked)
+    answers = (_kept_here(account, password), *_asked(sources, entered, password))
     verdict = _verdict(account, may, answers)
     if verdict is Verdict.REFUSED and account_with_password(
         database, kind, entered, password, sources
@@ -153,16 +155,24 @@ def _kept_here(account: CustomerUser | None, password: str) -> SourceAnswer:
     return SourceAnswer("", (Candidate(account.login, may_sign_in(account), is_right),))
 
 
+def _asked(sources: LiveSources, entered: str, password: str) -> Sequence[SourceAnswer]:
+    """Ask all sources at the same time; return their answers in their order."""
+    work = partial(_ask, entered=entered, password=password)
+    answers = sources.try_all(dict.fromkeys(sources.names, work), _SECONDS)
+    return [
+        SourceAnswer(name, away=answer.reason) if isinstance(answer, SourceAway) else answer
+        for name in sources.names
+        for answer in [answers[name]]
+    ]
+
+
 def _ask(source: CustomerSource, entered: str, password: str) -> SourceAnswer:
-    try:
-        records = source.find(By.LOGIN, [entered], MAX_FOUND)
-        if not records and address_key(entered):
-            records = source.find(By.ADDRESS, [entered], MAX_FOUND)
-        return SourceAnswer(
-            source.name, tuple(_candidate(source, record, password) for record in records)
-        )
-    except SourceAway as error:
-        return SourceAnswer(source.name, away=error.reason)
+    records = source.find(By.LOGIN, [entered], MAX_FOUND)
+    if not records and address_key(entered):
+        records = source.find(By.ADDRESS, [entered], MAX_FOUND)
+    return SourceAnswer(
+        source.name, tuple(_candidate(source, record, password) for record in records)
+    )
 
 
 def _candidate(source: CustomerSource, record: SourceRecord, password: str) -> Candidate:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
@@ -27,6 +28,8 @@ from core.labels import label
 from core.mail.addresses import address_key
 from core.models import CustomerUser, CustomerUserGroup, RecordConflict, now
 from core.organisation import Organisation, QueueFacts, load_organisation
+from core.sources.asking.live import LiveSources
+from core.sources.asking.live_source import SECONDS
 from core.sources.mirroring.mirror import Mirror
 from core.sources.records import Found, SourceRecord
 from core.sources.source import By, CustomerSource, SourceAway
@@ -54,6 +57,7 @@ FIELDS = (
     "valid",
     "groups",
 )
+_SECONDS = SECONDS  # as for mail that comes in
 _NOT_TEXTS = frozenset({"customer_name", "more_addresses", "valid", "groups"})
 
 
@@ -124,37 +128,41 @@ class Trial:
     addresses_left_out: int
 
 
-def look_everywhere(sources: Sequence[CustomerSource], by: By | None, text: str) -> list[LookedAt]:
-    """Ask each source for a text; where ``by`` is None, it may be address, login or Kunden#.
+def look_everywhere(sources: LiveSources, by: By | None, text: str) -> list[LookedAt]:
+    """Ask all sources for a text; where ``by`` is None, it may be address, login or Kunden#.
 
-    Takes some seconds for each source that stalls. Must not be called inside a transaction.
+    Takes some seconds where any of them stalls. Must not be called inside a transaction.
     """
-    return [_look(source, by, text) for source in sources]
+    work = partial(_look, by=by, text=text)
+    found = sources.try_all(dict.fromkeys(sources.names, work), _SECONDS)
+    return [
+        LookedAt(name, away=looked.reason) if isinstance(looked, SourceAway) else looked
+        for name in sources.names
+        for looked in [found[name]]
+    ]
 
 
 def try_out_records(
     database: Database,
-    sources: Sequence[CustomerSource],
+    sources: LiveSources,
     looked: Sequence[LookedAt],
     addresses: Sequence[str],
     keys: Sequence[bytes],
-    defers: Defers,
 ) -> Trial:
     """Return what these records are here, and what mail from their addresses would do.
 
-    ``addresses`` are tried besides, ``keys`` are those whose tokens in a mail are believed,
-    ``defers`` gives the first of some sources for which mail waits outside while they are away.
+    ``addresses`` are tried besides, ``keys`` are those whose tokens in a mail are believed.
     """
     mine = [found.record.email for each in looked for found in each.found]
     wanted = list(dict.fromkeys(filter(None, map(address_key, [*mine, *addresses]))))
     tried = wanted[:MAX_ADDRESSES]
     records = _with_others(sources, looked, tried)
-    names = [source.name for source in sources]
+    names = sources.names
     asked = SourcesAsked(
         tuple(each.source for each in looked),
         tuple(each.source for each in looked if each.away),
     )
-    managed = {source.name: source.managed_groups for source in sources}
+    managed = {source.name: source.managed_groups for source in sources.sources}
     trials: list[Trial] = []
     with suppress(_Undone), database.write() as session:
         before = _all_copies(session, records, managed)
@@ -171,7 +179,7 @@ def try_out_records(
             )
             for each in looked
         }
-        mails = tuple(_mail(session, address, keys, asked, defers) for address in tried)
+        mails = tuple(_mail(session, address, keys, asked, sources.defers) for address in tried)
         trials.append(Trial(compared, mails, len(wanted) - len(tried)))
         raise _Undone
     return trials[0]
@@ -196,12 +204,9 @@ _Id = tuple[str, str]  # of a record: source and key
 
 def _look(source: CustomerSource, by: By | None, text: str) -> LookedAt:
     found: dict[str, Found] = {}
-    try:
-        for each in (by,) if by is not None else _may_be(text):
-            for some in source.look_at(each, text, MAX_FOUND + 1):
-                found.setdefault(some.record.key, some)
-    except SourceAway as error:
-        return LookedAt(source.name, away=error.reason)
+    for each in (by,) if by is not None else _may_be(text):
+        for some in source.look_at(each, text, MAX_FOUND + 1):
+            found.setdefault(some.record.key, some)
     every = tuple(found.values())
     return LookedAt(source.name, every[:MAX_FOUND], len(every) > MAX_FOUND)
 
@@ -212,18 +217,21 @@ def _may_be(text: str) -> Sequence[By]:
 
 
 def _with_others(
-    sources: Sequence[CustomerSource], looked: Sequence[LookedAt], addresses: Sequence[str]
+    sources: LiveSources, looked: Sequence[LookedAt], addresses: Sequence[str]
 ) -> dict[str, list[SourceRecord]]:
     """Return all records by source, with those that share an address: they decide about mail."""
     records = {each.source: [found.record for found in each.found] for each in looked}
-    away = {each.source for each in looked if each.away}
-    for source in sources:
-        if source.name in away or not addresses:
-            continue
-        known = {record.key for record in records[source.name]}
-        with suppress(SourceAway):
-            others = source.find(By.ADDRESS, addresses, MAX_SHARED)
-            records[source.name] += [each for each in others if each.key not in known]
+    if not addresses:
+        return records
+
+    def find(source: CustomerSource) -> Sequence[SourceRecord]:
+        return source.find(By.ADDRESS, addresses, MAX_SHARED)
+
+    found = sources.try_all({each.source: find for each in looked if not each.away}, _SECONDS)
+    for name, others in found.items():
+        if not isinstance(others, SourceAway):
+            known = {record.key for record in records[name]}
+            records[name] += [each for each in others if each.key not in known]
     return records
 
 

@@ -1,14 +1,13 @@
 """What tests of the admin pages start from."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from core.config import AnySourceSection
 from portal.admin.fixed import CONFIG
 from portal.app import Portal
-from portal.customer_sources import customer_sources, set_customer_sources
+from portal.customer_sources import live_sources, set_customer_sources
 from tests.portal.admin.browsing import Admin, admin_of
 from tests.portal.admin.firm import add_firm, make_findable
 from tests.support.portal import RunningPortal
@@ -56,7 +55,6 @@ def configure(shared_app: Portal) -> Iterator[Callable[..., None]]:
         set_customer_sources(shared_app, config)
 
     yield configure
-    with shared_app.app_context(), ExitStack() as stack:
-        for source in customer_sources():
-            stack.callback(source.close)
+    with shared_app.app_context():
+        live_sources().close()
     shared_app.extensions.update(before)

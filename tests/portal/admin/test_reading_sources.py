@@ -332,6 +332,9 @@ def test_the_page_of_a_source_follows_too(
     expect(page.locator("#conflicts-found tr[data-row]")).to_have_count(0)
     page.get_by_role("button", name="Read now").click()
     expect(page.locator("#state")).to_contain_text("The worker begins")
+    for _time in range(2):  # it looks, and looks again
+        with page.expect_response("**/admin/sources/crm", timeout=60_000):
+            pass
     work(portal.database, crm_of_firm)
     expect(page.locator("#conflicts-found tr[data-row]")).to_have_count(1, timeout=60_000)
     expect(page.get_by_role("button", name="Read now")).to_be_visible()
