@@ -136,12 +136,15 @@ class TestReader:
         source.run_due()
         assert "bert" in logins(sqlite_database)
 
-    def test_a_failure_answers_the_wish(self, database: Database, crm: Crm) -> None:
+    def test_a_failure_answers_the_wish(
+        self, database: Database, crm: Crm, caplog: pytest.LogCaptureFixture
+    ) -> None:
         crm.execute(TAKE_AWAY)
         source = reader(database, crm)
         ask(database)
         began = now()
         assert source.run_due() == RETRY_SECONDS
+        assert caplog.messages[0].endswith("it is tried again when asked")
         state = stored(database)
         assert how(database) is Reading.FAILED
         assert state.read_error == state.last_error
@@ -181,6 +184,19 @@ class TestReader:
         source.run_due()  # the rest has ended with the failure
         assert "bert" in logins(sqlite_database)
 
+    def test_asking_again_and_again_does_not_lengthen_the_rest(
+        self, sqlite_database: Database, crm: Crm
+    ) -> None:
+        crm.execute(TAKE_AWAY)
+        clock = Clock()
+        source = reader(sqlite_database, crm, clock, minutes=60)
+        clock.passes(source.run_due())
+        for _time in range(5):
+            ask(sqlite_database)
+            assert clock.passes(source.run_due()) == 2 * RETRY_SECONDS
+        assert source.run_due() == 2 * RETRY_SECONDS
+        assert clock.passes(4 * RETRY_SECONDS) == source.run_due()
+
     def test_a_lost_half_is_told_with_the_command_that_accepts_it(
         self, sqlite_database: Database, crm: Crm
     ) -> None:
@@ -191,7 +207,7 @@ class TestReader:
         crm.hold(*PERSONS[:10])
         for _time in range(2):
             ask(sqlite_database)
-            assert source.run_due() >= RETRY_SECONDS
+            assert source.run_due() == RETRY_SECONDS
             assert how(sqlite_database) is Reading.FAILED
             told = stored(sqlite_database).read_error
             assert "schalter sources sync crm --accept-loss" in told

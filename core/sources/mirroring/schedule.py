@@ -81,18 +81,18 @@ class Reader:
                 self._rests_until = 0.0
                 waits = self._seconds_left(self._state())
         except SourceAway as error:
-            return self._failed(str(error))
+            return self._failed(str(error), asked_at)
         except DBAPIError as error:
-            return self._failed(f"the database fails: {type(error.orig).__name__}")
+            return self._failed(f"the database fails: {type(error.orig).__name__}", asked_at)
         except (ConfigError, Stale) as error:
             self._note(str(error), asked_at)
-            return self._failed(str(error))
+            return self._failed(str(error), asked_at)
         except (Busy, Stopped):
             return LOOK_SECONDS
         except Exception:  # a defect must not end all passes
             log.exception("customer source %s: the pass failed", self._section.name)
             self._note("", asked_at)
-            return self._failed("the pass failed")
+            return self._failed("the pass failed", asked_at)
         if self._clock() >= self._rests_until:
             self._failures, self._told = 0, ""
         return min(waits, LOOK_SECONDS)
@@ -147,13 +147,15 @@ class Reader:
         with suppress(DBAPIError), self._database.write() as session:
             note_failed_pass(session, self._section.name, why, asked_at=asked_at)
 
-    def _failed(self, why: str) -> float:
-        """Say so once, and rest the longer the more often it has failed."""
+    def _failed(self, why: str, asked_at: datetime | None) -> float:
+        """Say so once, and rest; the longer, the more often it has failed unless asked to try."""
         waits = min(RETRY_SECONDS * 2.0**self._failures, LONGEST_RETRY)
-        self._failures = min(self._failures + 1, 10)
+        if asked_at is None:
+            self._failures = min(self._failures + 1, 10)
         self._rests_until = self._clock() + waits
         if why != self._told:
-            log.warning("%s; it is tried again in %d minutes", why, waits // 60)
+            again = f"in {waits // 60:.0f} minutes" if self._section.sync_minutes else "when asked"
+            log.warning("%s; it is tried again %s", why, again)
             self._told = why
         return waits
 
