@@ -1,4 +1,4 @@
-"""The directory of staff, running and as it is configured."""
+"""The directory of staff, running and as it is configured, and a clock that stands still."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,14 @@ import pytest
 
 from core.accounts.staff_directory import StaffDirectory
 from tests.accounts.directory import PEOPLE, section_of
+from tests.support.clocks import stop_delays
 from tests.support.slapd import READER_PASSWORD, Slapd, run_slapd
+
+
+@pytest.fixture(autouse=True)
+def _no_delay_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count attempts as if all were made at once; tests say where time passes."""
+    stop_delays(monkeypatch)
 
 
 @pytest.fixture

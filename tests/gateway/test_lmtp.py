@@ -222,7 +222,7 @@ def postfix(folder: Path) -> Iterator[int]:
 
 def wait_for_log(log: Path, text: str, times: int) -> str:
     """Return the log as soon as ``text`` stands in it so many times for our recipients."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         lines = log.read_text().splitlines() if log.exists() else []
         ours = [line for line in lines if text in line and "@example.org>" in line]

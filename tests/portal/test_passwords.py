@@ -16,6 +16,7 @@ from core.models import AccountToken, OutgoingMail, PasswordRequest
 from core.words import Validity
 from portal import passwords as pages_of_passwords
 from portal.limits import limiter
+from tests.support.clocks import stop_delays
 from tests.support.links import OURS, link_in, mailed
 from tests.support.portal import (
     PASSWORD,
@@ -240,7 +241,10 @@ def test_a_link_opened_by_somebody_else_who_is_signed_in(
     assert has_password(pages, "bert", PASSWORD)
 
 
-def test_asking_again_and_again_is_slowed_down(pages: RunningPortal) -> None:
+def test_asking_again_and_again_is_slowed_down(
+    pages: RunningPortal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_delays(monkeypatch)
     for _attempt in range(ACCOUNT_LIMIT.free):
         assert post(pages.client(), "/password", {"login": "nobody"}).status_code == 303
     answer = post(pages.client(), "/password", {"login": "nobody"})

@@ -1,0 +1,14 @@
+"""Clocks that stand still."""
+
+import pytest
+
+from core.accounts import throttle
+
+
+def stop_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no delay of the throttle end by itself.
+
+    The first one lasts a second, and a busy machine may need longer to look at a password.
+    """
+    moment = throttle.now()
+    monkeypatch.setattr(throttle, "now", lambda: moment)
