@@ -3,6 +3,7 @@
 import pytest
 
 from core.accounts import throttle
+from core.models import now
 
 
 def stop_delays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -10,5 +11,5 @@ def stop_delays(monkeypatch: pytest.MonkeyPatch) -> None:
 
     The first one lasts a second, and a busy machine may need longer to look at a password.
     """
-    moment = throttle.now()
+    moment = now()
     monkeypatch.setattr(throttle, "now", lambda: moment)
