@@ -16,7 +16,8 @@ from core.sources.mirroring.passes import read_all, state_of
 from core.sources.mirroring.schedule import Reader, reading
 from core.sources.mirroring.wishes import UNHEARD_AFTER
 from core.sources.records import SourceRecord
-from tests.portal.admin.browsing import Admin
+from tests.portal.admin.browsing import Admin, admin_of
+from tests.portal.admin.firm import make_findable
 from tests.sources.crm import ANNA, Crm, logins
 from tests.sources.records import ANNA as ANNA_LISTED
 from tests.sources.records import Listed
@@ -196,6 +197,21 @@ def test_a_pass_that_was_broken_off(pages: RunningPortal, crm_of_firm: Crm, ada:
     page = ada.get(PATH)
     assert "broken off" in page
     assert READ in page
+    with claimed(pages.database, "source-crm"):
+        assert "being read" in ada.get(PATH)
+
+
+def test_on_each_database(pages_everywhere: RunningPortal, crm_of_firm: Crm) -> None:
+    pages = pages_everywhere
+    with pages.database.write() as session:
+        make_findable(session)
+    ada = admin_of(pages)
+    click(ada)
+    assert "The worker begins within a few seconds." in ada.get(PATH)
+    work(pages.database, crm_of_firm)
+    assert "1 account, 1 customer" in ada.get(PATH)
+    put(pages.database, read_began_at=now())
+    assert "broken off" in ada.get(PATH)
     with claimed(pages.database, "source-crm"):
         assert "being read" in ada.get(PATH)
 
