@@ -253,7 +253,10 @@ def test_asking_again_and_again_is_slowed_down(
     assert count(pages, PasswordRequest) == ACCOUNT_LIMIT.free
 
 
-def test_one_network_cannot_ask_without_end(pages: RunningPortal) -> None:
+def test_one_network_cannot_ask_without_end(
+    pages: RunningPortal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_delays(monkeypatch)
     client = pages.client()
     csrf = token_of(client, "/password")
     statuses = [
