@@ -127,12 +127,13 @@ def test_too_much_to_check(run: Run, scanner: Checker) -> None:
     """What does not get its turn in time is held, and never lost."""
     scanner.answer = STALL
     limits = Limits(content_checks=1, check_waiting_seconds=0.1)
-    running = run(limits=limits, content_checks=places(2, clamd=scanner.place))
+    running = run(limits=limits, content_checks=places(30, clamd=scanner.place))
     first = threading.Thread(target=running.play, args=(CLEAN,))
     first.start()
     while not scanner.connections:
         threading.Event().wait(0.01)
     running.play(CLEAN.replace("Frage", "Zweite"))
     assert why(running) == "too much to check at once"
+    scanner.over.set()  # the first has been waited for all the while
     first.join()
     assert fates(running) == [(DecisionKind.HOLD, "content-not-checked")] * 2
