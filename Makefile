@@ -50,7 +50,7 @@ run: $(STAMP) ## start the service with the sample organisation, until Ctrl-C
 
 .PHONY: test
 test: debian lint types ## lint, types and every test; with CI set, what cannot run fails
-	@$(PYTEST) --numprocesses=auto --dist=loadfile
+	@$(PYTEST) --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 .PHONY: lint
 lint: $(STAMP) ## ruff: rules and format

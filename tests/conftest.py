@@ -5,6 +5,7 @@ import pytest
 from core.i18n import SOURCE_LANGUAGE, set_language
 
 pytest_plugins = [
+    "tests.support.pace",
     "tests.support.skips",
     "tests.support.databases",
     "tests.support.browser",

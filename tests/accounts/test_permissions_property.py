@@ -46,6 +46,7 @@ SETTINGS = settings(
 _numbers = count()
 
 
+@pytest.mark.slow
 @given(firm=random_firms())
 @settings(SETTINGS, max_examples=30)
 def test_everything_that_asks_gets_the_same_answer(
@@ -62,6 +63,7 @@ def test_everything_that_asks_gets_the_same_answer(
 
 
 @pytest.mark.postgresql
+@pytest.mark.slow
 @given(firm=random_firms())
 @settings(SETTINGS, max_examples=5)
 def test_everything_that_asks_gets_the_same_answer_on_postgresql(

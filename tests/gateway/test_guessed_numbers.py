@@ -45,6 +45,7 @@ def counted(database: Database, model: type) -> int:
         return session.scalars(select(func.count()).select_from(model)).one()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["open", "balanced"])
 def test_a_guess_that_hits_is_answered_as_one_that_does_not(
     sqlite_database: Database, policy: str

@@ -90,6 +90,7 @@ TWO_QUEUES = RandomFirm(
 )
 
 
+@pytest.mark.slow
 @given(firm=firms(), messages=MESSAGES)
 @example(firm=TWO_QUEUES, messages=[(1, False), (0, True)] * 3)
 @settings(SETTINGS, max_examples=30)
@@ -110,6 +111,7 @@ def test_nobody_reads_more_than_before(
 
 
 @pytest.mark.postgresql
+@pytest.mark.slow
 @given(firm=firms(), messages=MESSAGES)
 @example(firm=TWO_QUEUES, messages=[(1, False), (0, True)] * 3)
 @settings(SETTINGS, max_examples=5)
