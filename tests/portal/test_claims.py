@@ -20,6 +20,7 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
 from tests.support.portal import RunningPortal, post, token_of
 
@@ -199,6 +200,6 @@ def test_in_a_browser(
     page.goto(portal.address(path))
     look_at("asked")
     page.get_by_role("checkbox").check()
-    page.get_by_role("button", name=yes).click()
+    go_through(page.get_by_role("button", name=yes))
     expect(page.get_by_role("status")).to_contain_text("icket")
     look_at("confirmed")

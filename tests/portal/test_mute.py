@@ -23,6 +23,7 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
 from tests.support.portal import RunningPortal, SignIn, customer_user, post, staff
 
@@ -250,13 +251,13 @@ def test_muting_by_link_and_undoing_it_on_the_page(
 
     page.goto(portal.address(link_of(portal, add_notice(portal, "anna", public_id))))
     check("asked")
-    page.click("main button")
+    go_through(page.locator("main button"))
     expect(page.get_by_role("status")).to_be_visible()
     check("done")
     sign_in(page, "anna")
     page.goto(portal.address(f"/tickets/{public_id}"))
     check("muted")
-    page.click(".page-actions button[name=wanted]")
+    go_through(page.locator(".page-actions button[name=wanted]"))
     expect(page.locator(".alert-success")).to_be_visible()
     check("unmuted")
     assert muted(portal) == set()

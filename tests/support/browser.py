@@ -23,6 +23,7 @@ from playwright.sync_api import (
     Page,
     Request,
     Response,
+    expect,
     sync_playwright,
 )
 
@@ -33,6 +34,7 @@ FLAGS = (
 DESKTOP = (1280, 900)
 PHONE = (360, 740)
 OWN_HOSTS = ("127.0.0.1", "localhost")
+SECONDS = 30.0  # for what a page shows, on a machine however busy
 SHOTS_FOLDER = pytest.StashKey[Path | None]()
 
 
@@ -92,6 +94,7 @@ class Problems:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    expect.set_options(timeout=SECONDS * 1000)
     # Taken out of the environment: Schalter refuses variables of its prefix that it does not know.
     folder = os.environ.pop("SCHALTER_SHOTS", None)
     config.stash[SHOTS_FOLDER] = Path(folder) if folder else None
@@ -154,7 +157,7 @@ def open_page(chromium: Browser, page_problems: Problems) -> Iterator[OpenPage]:
             reduced_motion="reduce",
             timezone_id="Europe/Berlin",
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(SECONDS * 1000)
         contexts.append(context)
         page = context.new_page()
         page_problems.watch(page)

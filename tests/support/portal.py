@@ -55,6 +55,7 @@ from core.words import Author, Permission, Protocol, Role, TicketState
 from portal.app import Portal, create_app
 from portal.database import set_database
 from portal.limits import limiter
+from tests.support.browser import go_through
 
 PASSWORD = "correct horse battery"
 STAFF = ("jonas", "ada")
@@ -158,7 +159,7 @@ class SignIn:
         page.goto(self._portal.address("/staff/sign-in" if login in STAFF else "/sign-in"))
         page.fill("#login", login)
         page.fill("#password", PASSWORD)
-        page.click("main button[type=submit]")
+        go_through(page.locator("main button[type=submit]"))
         page.wait_for_selector(".rail-account")
 
 

@@ -16,6 +16,7 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
 from tests.support.portal import RunningPortal, SignIn
 
@@ -86,7 +87,7 @@ def test_a_phone_number_goes_to_the_source(
     expect(page.get_by_label("Last name")).not_to_be_editable()
     expect(page.get_by_label("Last name")).to_have_accessible_description(KEPT_THERE)
     page.get_by_label("Phone").fill("0228 77")
-    page.get_by_role("button", name="Save").click()
+    go_through(page.get_by_role("button", name="Save"))
     expect(page.get_by_text("Saved.")).to_be_visible()
     expect(page.get_by_label("Phone")).to_have_value("0228 77")
     with crm.engine.connect() as connection:

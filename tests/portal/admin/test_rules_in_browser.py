@@ -58,11 +58,13 @@ def test_rules_are_moved_with_keys_and_dragged(
     page.goto(busy_portal.address("/admin/rules"))
     names = page.locator(".rules .row-link")
     expect(names).to_have_text(["Mahnungen", "Alles zählen"])
-    page.get_by_role("button", name='Move "Alles zählen" up').press("Enter")
+    with page.expect_navigation():
+        page.get_by_role("button", name='Move "Alles zählen" up').press("Enter")
     expect(names).to_have_text(["Alles zählen", "Mahnungen"])
     expect(page.get_by_role("button", name='Move "Alles zählen" down')).to_be_focused()
     rows = page.locator(".rules tbody tr")
-    rows.nth(1).drag_to(rows.nth(0))
+    with page.expect_navigation():
+        rows.nth(1).drag_to(rows.nth(0))
     expect(names).to_have_text(["Mahnungen", "Alles zählen"])
 
 
@@ -84,6 +86,7 @@ def test_only_what_fits_a_field_is_offered(
     )
     page.locator("#name").fill("Große Mails")
     page.get_by_label("Condition 1.1: value").fill("5000000")
-    page.locator("#name").press("Enter")  # saves, and removes no condition
+    with page.expect_navigation():
+        page.locator("#name").press("Enter")  # saves, and removes no condition
     expect(page.locator(".rules .row-link")).to_have_count(3)
     expect(page.locator(".rules")).to_contain_text('Size in bytes is more than "5000000"')

@@ -22,6 +22,7 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
 from tests.support.portal import RunningPortal, SignIn
 from tests.support.slapd import run_slapd
@@ -291,7 +292,7 @@ def test_it_is_renewed_as_somebody_types(page_of_ada: Page) -> None:
     expect(page.get_by_text("2 of 2 rows are faulty")).to_be_visible()
     assert page.evaluate("document.activeElement.id") == "email"
     assert_accessible(page)
-    page.get_by_role("button", name="Next", exact=True).click()
+    go_through(page.get_by_role("button", name="Next", exact=True))
     expect(page.get_by_text("Row 2 of 2")).to_be_visible()
     assert page.input_value("#mobile") == "tel"
 
@@ -314,7 +315,8 @@ def test_it_works_on_a_phone_without_scripts(
     page.goto(portal.address(PATH))
     assert_no_horizontal_overflow(page)
     page.fill("#mobile", "tel")
-    page.press("#mobile", "Enter")
+    with page.expect_navigation():
+        page.press("#mobile", "Enter")
     mobile = page.locator(".map-row", has=page.locator("#mobile"))
     expect(mobile.locator(".map-text")).to_have_text("0228 1")
     assert_no_horizontal_overflow(page)

@@ -19,7 +19,9 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
+from tests.support.clocks import stop_delays
 from tests.support.portal import PASSWORD as KEPT_HERE
 from tests.support.portal import RunningPortal, SignIn
 from tests.support.slapd import run_slapd
@@ -145,7 +147,10 @@ def test_the_password_stands_nowhere(
             assert "geheim" not in f"{event.object_name}{event.before}{event.after}"
 
 
-def test_too_many_attempts_have_to_wait(pages: RunningPortal, held: Crm, ada: Admin) -> None:
+def test_too_many_attempts_have_to_wait(
+    pages: RunningPortal, held: Crm, ada: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_delays(monkeypatch)
     for _attempt in range(ACCOUNT_LIMIT.free):
         tried(ada, "clara", "not the password")
     page = tried(ada, "clara", status=429)
@@ -223,7 +228,7 @@ def test_it_is_readable_in_a_browser(
     assert_accessible(page)
     page.fill("#login", "clara")
     page.fill("#password", "falsch")
-    page.click("main form button[type=submit]")
+    go_through(page.locator("main form button[type=submit]"))
     page.wait_for_selector("text=Was die Anmeldung sagen würde")
     assert page.input_value("#password") == ""
     assert_accessible(page)

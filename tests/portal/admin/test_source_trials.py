@@ -24,6 +24,7 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
 from tests.support.portal import RunningPortal, SignIn
 from tests.support.slapd import run_slapd
@@ -268,7 +269,7 @@ def test_it_is_readable_in_a_browser(
     sign_in(page, "ada")
     page.goto(portal.address(PATH))
     page.fill("#search", "clara")
-    page.click("main form button[type=submit]")
+    go_through(page.locator("main form button[type=submit]"))
     page.wait_for_selector("text=Mail von clara@neu.example")
     assert_accessible(page)
     assert_no_horizontal_overflow(page)
