@@ -16,6 +16,7 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
 from tests.support.portal import PASSWORD, RunningPortal, SignIn, customer_user
 
@@ -128,7 +129,7 @@ def test_who_never_wrote_a_mail(
 ) -> None:
     page = open_page(size=PHONE)
     sign_in(page, "nora")
-    page.click("text=Meine Mails")
+    go_through(page.locator("text=Meine Mails"))
     expect(page.locator(".empty")).to_contain_text("noch keine Mail")
     check(page, shoot, "no-mails")
 
@@ -143,10 +144,10 @@ def test_a_held_mail_becomes_a_ticket(
 ) -> None:
     page = open_page(javascript=javascript)
     sign_in(page, "anna")
-    page.click("text=Meine Mails")
-    page.click(f"text={LONG}")
+    go_through(page.locator("text=Meine Mails"))
+    go_through(page.locator(f"text={LONG}"))
     page.get_by_label("Technik").check()
-    page.click("main button[type=submit]")
+    go_through(page.locator("main button[type=submit]"))
     expect(page.locator(".alert-success")).to_contain_text("Ihre Mail ist jetzt Ticket 100002.")
     expect(page.locator("h1")).to_have_text(LONG)
 
@@ -163,15 +164,15 @@ def test_an_address_is_confirmed_and_becomes_the_main_one(
     page.goto(portal.address(addresses["confirm-address"]))  # from a mail, not signed in
     page.fill("#login", "anna")
     page.fill("#password", PASSWORD)
-    page.click("main button[type=submit]")
-    page.click("main button[type=submit]")
+    go_through(page.locator("main button[type=submit]"))
+    go_through(page.locator("main button[type=submit]"))
     expect(page.locator(".alert-success")).to_contain_text("gehört jetzt zu Ihren Adressen")
     rows = page.locator("table.list tbody tr")
     expect(rows).to_have_count(3)
-    rows.nth(2).get_by_text("Zur Hauptadresse machen").click()
+    go_through(rows.nth(2).get_by_text("Zur Hauptadresse machen"))
     expect(rows.first).to_contain_text("anna@privat.example")
-    rows.nth(1).get_by_text("Entfernen").click()
-    page.click("main button[type=submit]")
+    go_through(rows.nth(1).get_by_text("Entfernen"))
+    go_through(page.locator("main button[type=submit]"))
     expect(rows).to_have_count(2)
 
 

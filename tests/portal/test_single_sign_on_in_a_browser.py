@@ -205,6 +205,7 @@ def test_two_tabs_of_one_browser(served: RunningPortal, page: Page, accept_glewl
     other = page.context.new_page()
     other.goto(served.address("/sign-in"))
     other.click("text=Anmelden mit Glewlwyd")
+    other.wait_for_selector("#username")
     sign_in_there(page, "anna")
     expect(page).to_have_url(served.address("/tickets/new"))
     other.reload()

@@ -15,6 +15,7 @@ from tests.support.browser import (
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    go_through,
 )
 
 Shoot = Callable[[Page, str], None]
@@ -46,20 +47,20 @@ def test_several_are_discarded_and_taken_back(
     for subject in ("Anfrage: Lieferung", "Nachfrage zu meinem Angebot"):
         page.get_by_role("checkbox", name=f"Auswählen: {subject}").check()
     look_at("held-chosen")
-    page.get_by_role("button", name="Verwerfen …").click()
+    go_through(page.get_by_role("button", name="Verwerfen …"))
     expect(page.get_by_role("heading", level=1)).to_have_text(
         "Mehrere zurückgehaltene Mails verwerfen?"
     )
     look_at("held-discard-several")
     page.get_by_label("Grund").fill("Werbung")
-    page.get_by_role("button", name="Mails verwerfen").click()
+    go_through(page.get_by_role("button", name="Mails verwerfen"))
     expect(page.get_by_text("Verworfen (2)")).to_be_visible()
     look_at("held-settled")
-    page.get_by_role("button", name="Rückgängig").click()
+    go_through(page.get_by_role("button", name="Rückgängig"))
     expect(page.get_by_text("2 Mails warten wieder.")).to_be_visible()
     for subject in ("Anfrage: Lieferung", "Nachfrage zu meinem Angebot"):
         page.get_by_role("checkbox", name=f"Auswählen: {subject}").check()
-    page.get_by_role("button", name="Freigeben, wo das Konto feststeht").click()
+    go_through(page.get_by_role("button", name="Freigeben, wo das Konto feststeht"))
     expect(page.get_by_text("Freigegeben (1)")).to_be_visible()
     expect(page.get_by_text("Kein Konto hat diese Adresse")).to_be_visible()
     look_at("held-released-several")
@@ -74,14 +75,14 @@ def test_a_right_is_given_with_the_release(
     page = open_page(size=size, dark=dark)
     sign_in(page, served_day, "ada")
     page.goto(served_day.pages.address(served_day.held_url("forbidden")))
-    page.get_by_role("button", name="Freigeben").click()
+    go_through(page.get_by_role("button", name="Freigeben"))
     give = page.get_by_label("Dem Konto dieses Recht geben und dann freigeben")
     expect(give).to_be_visible()
     shoot(page, f"held-right-{look}")
     assert_accessible(page)
     assert_no_horizontal_overflow(page)
     give.check()
-    page.get_by_role("button", name="Freigeben").click()
+    go_through(page.get_by_role("button", name="Freigeben"))
     expect(page.get_by_role("status").filter(has_text="Die Mail ist freigegeben")).to_be_visible()
 
 
@@ -95,18 +96,18 @@ def test_a_mail_goes_into_a_ticket_and_a_discard_is_taken_back(
     page.goto(served_day.pages.address(served_day.held_url("number")))
     page.get_by_role("radio", name="Anna Müller").check()
     page.get_by_label("oder zum Ticket mit der Nummer hinzufügen").fill(number)
-    page.get_by_role("button", name="Freigeben").click()
-    page.get_by_role("status").get_by_role("link", name=number).click()
+    go_through(page.get_by_role("button", name="Freigeben"))
+    go_through(page.get_by_role("status").get_by_role("link", name=number))
     expect(page.get_by_role("heading", level=1)).to_have_text("Angebot für 50 Ersatzfilter")
     expect(page.get_by_text("Maschine 7 steht seit 6 Uhr.")).to_be_visible()
     page.goto(served_day.pages.address(served_day.held_url("stranger") + "/discard"))
     page.get_by_label("Grund").fill("Werbung")
-    page.get_by_role("button", name="Mail verwerfen").click()
+    go_through(page.get_by_role("button", name="Mail verwerfen"))
     undo = page.get_by_role("button", name="Rückgängig")
     expect(undo).to_be_visible()
     shoot(page, "held-undo")
     assert_accessible(page)
-    undo.click()
+    go_through(undo)
     expect(page.get_by_role("heading", level=1)).to_contain_text("Anfrage: Lieferung")
     expect(page.get_by_text("1 Mail wartet wieder.")).to_be_visible()
 
@@ -118,9 +119,11 @@ def test_the_list_answers_to_keys(served_day: Day, open_page: OpenPage) -> None:
     page.keyboard.press("j")
     page.keyboard.press("j")
     page.keyboard.press("k")
-    page.keyboard.press("o")
+    with page.expect_navigation():
+        page.keyboard.press("o")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Anfrage: Lieferung")
-    page.keyboard.press("#")
+    with page.expect_navigation():
+        page.keyboard.press("#")
     expect(page.get_by_role("heading", level=1)).to_have_text("Zurückgehaltene Mail verwerfen?")
     page.go_back()
     page.keyboard.press("e")
@@ -144,7 +147,8 @@ def test_rows_are_ticked_by_key_and_all_at_once(served_day: Day, open_page: Open
     boxes.nth(1).uncheck()
     expect(every).not_to_be_checked()
     assert_accessible(page)
-    page.keyboard.press("#")
+    with page.expect_navigation():
+        page.keyboard.press("#")
     expect(page.get_by_role("heading", level=1)).to_have_text(
         "Mehrere zurückgehaltene Mails verwerfen?"
     )
@@ -175,7 +179,8 @@ def test_the_list_is_beside_the_mail_where_there_is_room(
     here = page.get_by_role("heading", level=1).inner_text()
     expect(beside.locator("[aria-current]")).to_contain_text(here)
     page.keyboard.press("j")
-    page.keyboard.press("Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).not_to_have_text(here)
 
 
@@ -191,10 +196,10 @@ def test_a_mail_is_refused(
     page = open_page(size=size, dark=dark)
     sign_in(page, served_day, "jonas")
     page.goto(served_day.pages.address(served_day.held_url("stranger")))
-    page.get_by_role("link", name="Ablehnen …").click()
+    go_through(page.get_by_role("link", name="Ablehnen …"))
     page.get_by_text("Was der Absender liest").click()
     shoot(page, f"held-refuse-{look}")
     assert_accessible(page)
     assert_no_horizontal_overflow(page)
-    page.get_by_role("button", name="Ablehnen und Absender informieren").click()
+    go_through(page.get_by_role("button", name="Ablehnen und Absender informieren"))
     expect(page.get_by_text("ihr Absender bekommt Bescheid")).to_be_visible()

@@ -9,7 +9,13 @@ from playwright.sync_api import Page, expect
 
 from tests.portal.staff.day import Day
 from tests.portal.staff.test_in_browser import sign_in
-from tests.support.browser import PHONE, OpenPage, assert_accessible, assert_no_horizontal_overflow
+from tests.support.browser import (
+    PHONE,
+    OpenPage,
+    assert_accessible,
+    assert_no_horizontal_overflow,
+    go_through,
+)
 
 Shoot = Callable[[Page, str], None]
 WITH_AND_WITHOUT = pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "none"])
@@ -55,14 +61,14 @@ def test_a_reply_from_template_to_mail(
     if javascript:  # in place: the file is still chosen
         expect(page.locator(".writing-panel-reply .upload-name")).to_have_text("Lieferschein.pdf")
     page.get_by_label("Kopie an (Cc)").fill("lager@muster.example, kein-at")
-    page.get_by_role("button", name="An den Kunden senden").click()
+    go_through(page.get_by_role("button", name="An den Kunden senden"))
     expect(page.locator("#reply-cc-error")).to_contain_text("genau ein @")
     expect(page.locator("#reply-files-help")).to_contain_text("wählen Sie Ihre Dateien")
     shoot(page, f"reply-cc-{javascript}")
     assert_accessible_where_scripts_run(page, javascript)
     served_day.pages.add_answer(served_day.tickets["offer"], "Liegt bereit.", visible=False)
     page.get_by_label("Kopie an (Cc)").fill("lager@muster.example")
-    page.get_by_role("button", name="An den Kunden senden").click()
+    go_through(page.get_by_role("button", name="An den Kunden senden"))
     overtaken = page.get_by_role("alert")
     expect(overtaken).to_contain_text("Während Sie schrieben, kam eine Nachricht")
     expect(page.locator(".new-mark")).to_have_count(1)
@@ -71,7 +77,7 @@ def test_a_reply_from_template_to_mail(
     assert_accessible_where_scripts_run(page, javascript)
     page.locator("#reply-files").set_input_files(a_file)
     page.get_by_label("Status nach dem Senden").select_option("Geschlossen")
-    page.get_by_role("button", name="An den Kunden senden").click()
+    go_through(page.get_by_role("button", name="An den Kunden senden"))
     expect(page.get_by_role("status").filter(has_text="ist unterwegs")).to_be_visible()
     sent = page.locator(".message.is-ours").last
     expect(sent.locator(".message-to")).to_contain_text("lager@muster.example")
@@ -80,7 +86,7 @@ def test_a_reply_from_template_to_mail(
     expect(page.locator(".ticket-head")).to_contain_text("Geschlossen")
     expect(text).to_have_value("")
     assert_accessible_where_scripts_run(page, javascript)
-    sent.get_by_role("link", name="lager@muster.example").click()
+    go_through(sent.get_by_role("link", name="lager@muster.example"))
     expect(page.get_by_role("heading", level=1)).to_have_text(
         "[Ticket#100001] Angebot für 50 Ersatzfilter"
     )
@@ -108,7 +114,7 @@ def test_drafts_are_kept_for_each_form_of_each_ticket(
     expect(page.locator("#reply-text")).to_have_value("Guten Tag Frau Müller")
     expect(page.locator("#reply-text")).to_be_visible()
     page.locator("label", has_text="Interne Notiz").click()
-    page.get_by_role("button", name="Notiz speichern").click()
+    go_through(page.get_by_role("button", name="Notiz speichern"))
     expect(page.locator(".message.is-internal").last).to_contain_text("Später anrufen")
     expect(page.locator("#note-text")).to_have_value("")
 
@@ -121,13 +127,13 @@ def test_two_tickets_become_one(
     open_ticket(page, served_day, "long", "ada")
     number = page.locator("#merge-number")
     number.fill("100004")
-    page.get_by_role("button", name="Zusammenführen …").click()
+    go_through(page.get_by_role("button", name="Zusammenführen …"))
     expect(page.locator("#merge-number-error")).to_contain_text("verschiedenen Kunden")
     assert_accessible_where_scripts_run(page, javascript)
     number.fill("100001")
-    page.get_by_role("button", name="Zusammenführen …").click()
+    go_through(page.get_by_role("button", name="Zusammenführen …"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Zwei Tickets zusammenführen?")
-    page.get_by_role("button", name="Zusammenführen", exact=True).click()
+    go_through(page.get_by_role("button", name="Zusammenführen", exact=True))
     expect(page.get_by_role("heading", level=1)).to_have_text("Angebot für 50 Ersatzfilter")
     expect(page.locator(".conversation > li")).to_have_count(4)
     page.goto(served_day.pages.address(served_day.url("long")))
@@ -140,9 +146,9 @@ def test_a_message_leaves_for_a_ticket_of_its_own(
 ) -> None:
     page = open_page(javascript=javascript)
     open_ticket(page, served_day, "closed")
-    page.get_by_role("link", name="Abtrennen …").first.click()
+    go_through(page.get_by_role("link", name="Abtrennen …").first)
     expect(page.get_by_role("heading", level=1)).to_have_text("Diese Nachricht abtrennen?")
-    page.get_by_role("button", name="Abtrennen").click()
+    go_through(page.get_by_role("button", name="Abtrennen"))
     expect(page.get_by_role("status").first).to_contain_text("dieses eigene Ticket")
     expect(page.locator(".conversation > li")).to_have_count(1)
 
@@ -155,19 +161,20 @@ def test_a_ticket_for_somebody_who_called(
     sign_in(page, served_day, "jonas")
     page.goto(served_day.pages.address("/staff/tickets"))
     if javascript:
-        page.keyboard.press("n")
+        with page.expect_navigation():
+            page.keyboard.press("n")
     else:
-        page.get_by_role("link", name="Neues Ticket").click()
+        go_through(page.get_by_role("link", name="Neues Ticket"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Neues Ticket: für wen?")
     page.locator("#search").fill("anna")
     if not javascript:
-        page.get_by_role("button", name="Suchen").click()
-    page.get_by_role("link", name="Auswählen Anna Müller").click()
+        go_through(page.get_by_role("button", name="Suchen"))
+    go_through(page.get_by_role("link", name="Auswählen Anna Müller"))
     page.get_by_label("Queue").select_option("Technik")
     page.get_by_label("Betreff").fill("Ihr Anruf von heute")
     page.get_by_label("Nachricht").fill("Guten Tag Frau Müller,\n\nwie besprochen.")
     page.get_by_label("Dateien").set_input_files(a_file)
-    page.get_by_role("button", name="Ticket anlegen").click()
+    go_through(page.get_by_role("button", name="Ticket anlegen"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Ihr Anruf von heute")
     sent = page.locator(".message.is-ours")
     expect(sent).to_contain_text("Anna Müller <anna@muster.example>")
@@ -181,13 +188,15 @@ def test_mail_that_failed_is_sent_again_or_not(
     page = open_page(javascript=javascript)
     sign_in(page, served_day, "jonas")
     page.goto(served_day.pages.address("/staff/"))
-    page.get_by_role("link", name="Nicht gesendete Mail").click()
-    page.get_by_role("link", name="werkstatt@acme.example").click()
-    page.get_by_role("button", name="Noch einmal senden").click()
+    go_through(page.get_by_role("link", name="Nicht gesendete Mail"))
+    go_through(page.get_by_role("link", name="werkstatt@acme.example"))
+    go_through(page.get_by_role("button", name="Noch einmal senden"))
     expect(page.locator(".ticket-head")).to_contain_text("Wartet auf den Versand")
-    page.get_by_role("button", name="Nicht senden").click()
+    go_through(page.get_by_role("button", name="Nicht senden"))
     expect(page.locator(".ticket-head")).to_contain_text("Abgebrochen")
     assert_accessible_where_scripts_run(page, javascript)
-    page.get_by_role("navigation", name="Hauptnavigation").get_by_text("Ausgehende Mail").click()
-    page.get_by_role("link", name="Nicht gesendet").click()
+    go_through(
+        page.get_by_role("navigation", name="Hauptnavigation").get_by_text("Ausgehende Mail")
+    )
+    go_through(page.get_by_role("link", name="Nicht gesendet"))
     expect(page.get_by_text("Jede Mail konnte gesendet werden.")).to_be_visible()
