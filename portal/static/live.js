@@ -2,6 +2,7 @@
 //   <form method="get" data-live="#rows">   also follows selects and checkboxes of the form
 {
   const WAIT = 250; // ms after the last key
+  let isLeaving = false; // some browsers let a search fail as soon as somebody follows a link
 
   const addressOf = (form) => {
     const url = new URL(form.action, location.href);
@@ -18,6 +19,7 @@
     const load = async () => {
       running?.abort();
       running = new AbortController();
+      isLeaving = false;
       const url = addressOf(form);
       try {
         const answer = await fetch(url, { signal: running.signal });
@@ -32,7 +34,7 @@
         if (status) status.textContent = found.querySelector("[data-result]")?.textContent.trim() ?? "";
         document.dispatchEvent(new CustomEvent("rows-changed"));
       } catch (error) {
-        if (error.name !== "AbortError") location.assign(url);
+        if (error.name !== "AbortError" && !isLeaving) location.assign(url);
       }
     };
 
@@ -47,5 +49,8 @@
     });
   };
 
+  window.addEventListener("beforeunload", () => {
+    isLeaving = true;
+  });
   for (const form of document.querySelectorAll("form[data-live]")) start(form);
 }

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import select
 
 from core.accounts.groups import GroupValues, save_group
@@ -219,6 +219,25 @@ def test_search_as_you_type(busy_portal: RunningPortal, page: Page, sign_in: Sig
     expect(page).to_have_url(re.compile("q=%C3%B6zt%C3%BC"))
     page.locator("#filter-valid").select_option("invalid")
     expect(page.locator(".empty")).to_contain_text("Kein Kunden Benutzer passt dazu.")
+
+
+def test_a_search_that_fails_because_somebody_leaves_does_not_call_them_back(
+    busy_portal: RunningPortal, page: Page, sign_in: SignIn
+) -> None:
+    sign_in(page, "ada")
+    page.goto(busy_portal.address("/admin/customer-users"))
+    searches: list[Route] = []
+    links: list[Route] = []
+    page.route(re.compile(r"\?q="), lambda route: searches.append(route))
+    page.route("**/admin/groups", lambda route: links.append(route))
+    with page.expect_request(re.compile(r"\?q=")):
+        page.locator("#search").fill("öztü")
+    with page.expect_request("**/admin/groups"):
+        page.get_by_role("link", name="Gruppen", exact=True).click(no_wait_after=True)
+    searches[0].abort()  # as Firefox does by itself
+    page.wait_for_timeout(300)  # in which a script could act on that
+    links[0].continue_()
+    expect(page.locator("h1")).to_have_text("Gruppen")
 
 
 def test_a_cell_saves_itself(busy_portal: RunningPortal, page: Page, sign_in: SignIn) -> None:
