@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
-from werkzeug.serving import make_server
 
 from core.config import Config, SingleSignOnSection, WebSection
 from core.db import Database
@@ -26,6 +24,7 @@ from tests.support.browser import (
 from tests.support.glewlwyd import PASSWORD, Glewlwyd, NoGlewlwyd, run_glewlwyd
 from tests.support.portal import RunningPortal, fill
 from tests.support.processes import free_port
+from tests.support.serving import serving
 from tests.support.single_sign_on import sessions_of
 
 Shoot = Callable[[Page, str], None]
@@ -78,13 +77,8 @@ def served(config: Config, sqlite_database: Database) -> Iterator[RunningPortal]
     app = create_app(config, sqlite_database)
     limiter.reset()
     port = int(config.public_url.rpartition(":")[2])
-    server = make_server("127.0.0.1", port, app, threaded=True)
-    thread = Thread(target=server.serve_forever, name="portal", daemon=True)
-    thread.start()
-    yield RunningPortal(config.public_url, sqlite_database, app)
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
+    with serving(app, port):
+        yield RunningPortal(config.public_url, sqlite_database, app)
 
 
 @pytest.fixture

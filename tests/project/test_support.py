@@ -1,6 +1,10 @@
 """The tools of the tests themselves."""
 
+import socket
+import struct
 import sys
+from collections.abc import Callable, Iterator
+from threading import Event
 
 import pytest
 from playwright.sync_api import Page
@@ -15,6 +19,7 @@ from tests.support.browser import (
     assert_no_horizontal_overflow,
 )
 from tests.support.processes import ProcessFailed, free_port, run_process
+from tests.support.serving import serving
 
 
 def test_a_database_is_migrated(database: Database) -> None:
@@ -80,3 +85,30 @@ def test_a_page_too_wide_for_a_phone_is_noticed(open_page: OpenPage) -> None:
     page.set_content("<main><table id=wide width=800><td>Kunden#</table></main>")
     with pytest.raises(AssertionError, match="wide"):
         assert_no_horizontal_overflow(page)
+
+
+def test_a_browser_may_go_away_before_it_has_read_an_answer() -> None:
+    """As one does at the end of a test, while it still fetches scripts."""
+    is_gone, is_closed = Event(), Event()
+
+    class Answer:
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"*"
+            is_gone.wait(20)
+
+        def close(self) -> None:
+            is_closed.set()
+
+    def app(_environ: object, start_response: Callable[..., object]) -> Answer:
+        start_response("200 OK", [("Content-Length", "1")])
+        return Answer()
+
+    with serving(app) as port:
+        with socket.create_connection(("127.0.0.1", port)) as browser:
+            # Closing then resets the connection, whatever is still to come.
+            browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            browser.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            while not browser.recv(1000).endswith(b"*"):
+                pass
+        is_gone.set()
+        assert is_closed.wait(20)

@@ -16,14 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from flask.testing import FlaskClient
 from playwright.sync_api import Page
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from core.accounts.passwords import hash_password
@@ -56,6 +54,7 @@ from portal.app import Portal, create_app
 from portal.database import set_database
 from portal.limits import limiter
 from tests.support.browser import go_through
+from tests.support.serving import serving
 
 PASSWORD = "correct horse battery"
 STAFF = ("jonas", "ada")
@@ -208,13 +207,8 @@ def portal(sqlite_database: Database, shared_app: Portal) -> Iterator[RunningPor
     """The pages, served on a free port, with the organisation of this module."""
     fill(sqlite_database)
     app = use(shared_app, sqlite_database)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = Thread(target=server.serve_forever, name="portal", daemon=True)
-    thread.start()
-    yield RunningPortal(f"http://127.0.0.1:{server.server_port}", sqlite_database, app)
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
+    with serving(app) as port:
+        yield RunningPortal(f"http://127.0.0.1:{port}", sqlite_database, app)
 
 
 @pytest.fixture
