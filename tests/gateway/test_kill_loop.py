@@ -25,7 +25,7 @@ from tests.gateway.program import gateway_program
 from tests.intake.firm import a_firm
 from tests.support.processes import RunningProcess, free_port
 
-SECONDS = float(os.environ.get("KILL_LOOP_SECONDS", "30"))
+SECONDS = float(os.environ.get("KILL_LOOP_SECONDS", "20"))
 SENDERS = 6
 LIFE_SECONDS = (0.6, 1.6)  # from the first answer to the kill
 

@@ -140,7 +140,7 @@ def test_a_customer_writes_a_ticket_and_replies(
     file.write_text("Inhalt")
     page = open_page(javascript=javascript)
     sign_in(page, "anna")
-    go_through(page.locator("text=Neues Ticket"))
+    go_through(page.locator("text=Neues Ticket").first)
     page.get_by_label("Technik").check()
     page.get_by_label("Betreff").fill("Drucker druckt nicht")
     page.get_by_label("Nachricht").fill("Guten Tag,\n\ner piept nur.")
@@ -155,7 +155,7 @@ def test_a_customer_writes_a_ticket_and_replies(
 
     public_id = page.url.rpartition("/")[2]
     portal.add_answer(public_id, "Bitte neu starten.\n\n> er piept nur.")
-    go_through(page.locator("text=Meine Tickets"))
+    go_through(page.locator("text=Meine Tickets").first)
     expect(page.locator(".new-mark")).to_have_text("neue Antwort")
     go_through(page.locator(".row-link"))
     expect(page.locator(".message.is-ours")).to_contain_text("Bitte neu starten.")

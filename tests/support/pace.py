@@ -1,8 +1,9 @@
 """What makes the tests quick, and changes nothing that they show.
 
 The folders of tests are in memory where there is room: most of what they do is to make databases
-and to wait for the disk. The longest files come first, for the run ends when the last of the
-workers does. Collecting garbage leaves alone what lives as long as the run.
+and to wait for the disk. There is one worker more than processors, for each waits half of its time
+for servers and browsers. The longest files come first, for the run ends when its last worker does.
+Collecting garbage leaves alone what lives as long as the run.
 """
 
 import gc
@@ -23,6 +24,10 @@ def pytest_configure() -> None:
     if "TMPDIR" not in os.environ and _is_fit(IN_MEMORY):
         os.environ["TMPDIR"] = str(IN_MEMORY)  # for the programs that tests start
         tempfile.tempdir = str(IN_MEMORY)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    return len(os.sched_getaffinity(0)) + 1
 
 
 # After the marks that other plug-ins give.
