@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from core.i18n import N_, gettext
 from core.intake.assumed import Assumed
+from core.intake.facts import TicketClue
 from core.intake.identify import MatchKind
 from core.intake.sources_asked import SourcesAnswer
 from core.mail.authentication.findings import Result
@@ -95,6 +96,11 @@ _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, str]] = {
     SourcesAnswer: {
         SourcesAnswer.ANSWERED: N_("answered"),
         SourcesAnswer.AWAY: N_("not reachable"),
+    },
+    TicketClue: {
+        TicketClue.NUMBER: N_("Number in the subject"),
+        TicketClue.OURS: N_("Token of ours"),
+        TicketClue.CONTRADICTION: N_("Token and number disagree"),
     },
     MatchKind: {
         MatchKind.ADDRESS: N_("Address known"),

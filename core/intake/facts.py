@@ -55,6 +55,14 @@ class TicketFacts:
     number: int = 0
 
 
+class TicketClue(StrEnum):
+    """By what a mail names the ticket that it answers, as the step of an explanation says it."""
+
+    NUMBER = "number"
+    OURS = "token"  # in the address or the fields, and only we can make one
+    CONTRADICTION = "contradiction"  # a token of ours, beside the number of another ticket
+
+
 class Relation(StrEnum):
     """What the sender of a mail is to a ticket."""
 

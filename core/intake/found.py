@@ -2,7 +2,7 @@
 
 from core.i18n import N_
 from core.intake.decision import Step
-from core.intake.facts import Facts, FollowUpFacts, Relation
+from core.intake.facts import Facts, FollowUpFacts, Relation, TicketClue
 from core.intake.identify import MatchKind
 from core.intake.sources_asked import SourcesAnswer, SourcesAsked
 
@@ -79,12 +79,13 @@ _HINTS = {
 def _thread_step(found: FollowUpFacts) -> Step:
     number = (("number", str(found.ticket.number)),)
     if not found.proven:
-        return Step("thread", "number", _HINTS[found.relation], number)
+        return Step("thread", TicketClue.NUMBER.value, _HINTS[found.relation], number)
     if not found.contradicted_by:
-        return Step("thread", "token", N_("A token of ours names ticket %(number)s."), number)
+        because = N_("A token of ours names ticket %(number)s.")
+        return Step("thread", TicketClue.OURS.value, because, number)
     return Step(
         "thread",
-        "contradiction",
+        TicketClue.CONTRADICTION.value,
         N_(
             "A token of ours names ticket %(number)s, the subject %(others)s: "
             "the token counts, for only we can make one."

@@ -19,6 +19,7 @@ from core.accounts.staff import staff_queue_ids
 from core.errors import NotFound
 from core.i18n import N_
 from core.i18n import gettext as _
+from core.intake.facts import TicketClue
 from core.intake.identify import MatchKind
 from core.intake.sources_asked import SourcesAnswer
 from core.labels import label, rule_label
@@ -147,6 +148,7 @@ _ANSWERS: Mapping[str, type[StrEnum]] = {
     "sender": Evidence,
     "sources": SourcesAnswer,
     "identify": MatchKind,
+    "thread": TicketClue,
     "permission": Permission,
 }
 # A routing rule need not decide: then it says what it has changed.
