@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 IN_MEMORY = Path("/dev/shm")
-ROOM = 4 * 1024**3  # bytes; a whole run was seen to use a fifth of it
+ROOM = 4 * 1024**3  # bytes; at several looks during a run a tenth of it was used
 SECONDS = {"slow": 20.0, "browser": 3.0, "postgresql": 0.5, "mariadb": 0.5}  # a guess by mark
 SECONDS_OF_OTHERS = 0.1
 
