@@ -143,7 +143,7 @@ class LiveSources:
     def try_all(
         self, works: Mapping[str, Callable[[CustomerSource], T]], seconds: float
     ) -> dict[str, T | SourceAway]:
-        """Let all sources named do some work at the same time; return what came of it, by name.
+        """Let all sources named do some work at the same time; return what came of it, in order.
 
         For an admin who wants to know how it is: a source is asked even while it is left alone,
         and nothing is noted of how that ends. Takes so many ``seconds`` at most.
@@ -165,7 +165,7 @@ class LiveSources:
             except TimeoutError:
                 future.cancel()
                 found[name] = SourceAway(name, gettext(NO_ANSWER))
-        return found
+        return {name: found[name] for name in self.names if name in found}
 
     def close(self) -> None:
         """Close the sources; one that hangs is left."""

@@ -161,8 +161,7 @@ def _asked(sources: LiveSources, entered: str, password: str) -> Sequence[Source
     answers = sources.try_all(dict.fromkeys(sources.names, work), _SECONDS)
     return [
         SourceAnswer(name, away=answer.reason) if isinstance(answer, SourceAway) else answer
-        for name in sources.names
-        for answer in [answers[name]]
+        for name, answer in answers.items()
     ]
 
 

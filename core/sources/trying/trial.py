@@ -137,8 +137,7 @@ def look_everywhere(sources: LiveSources, by: By | None, text: str) -> list[Look
     found = sources.try_all(dict.fromkeys(sources.names, work), _SECONDS)
     return [
         LookedAt(name, away=looked.reason) if isinstance(looked, SourceAway) else looked
-        for name in sources.names
-        for looked in [found[name]]
+        for name, looked in found.items()
     ]
 
 
