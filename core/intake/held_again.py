@@ -85,12 +85,12 @@ def _decide_some(
 
 @contextmanager
 def _left_to_staff(database: Database, delivery_id: int) -> Iterator[None]:
-    """End the block without an error where the mail cannot be handled: it hinders no other."""
+    """Leave a mail to staff where the block fails because of it."""
     try:
         yield
     except OperationalError:
         raise  # the database is locked, full or gone: that is no mail's fault
-    except Exception:
+    except Exception:  # one that cannot be handled is for staff, and hinders no other
         log.exception("held mail %d cannot be decided again", delivery_id)
         with database.write() as session:
             session.get_one(Delivery, delivery_id).reason = "unreadable"

@@ -442,7 +442,7 @@ from tests.sources.records import ANNA, Listed
 
 def records():
     yield ANNA
-    time.sleep(1000)
+    time.sleep(1000)  # until it is killed
 
 read_all(Database(sys.argv[1]), Listed("crm", []), ["crm"], records())
 """
