@@ -15,12 +15,12 @@ from core.models import CustomerUser, CustomerUserAddress, Delivery, Mail, Outgo
 from core.words import Evidence, HeldState, OutgoingKind
 from portal.installation import installation
 from tests.support.browser import (
-    DESKTOP,
-    PHONE,
+    Look,
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
     go_through,
+    looks,
 )
 from tests.support.portal import RunningPortal, post, token_of
 
@@ -172,25 +172,15 @@ def test_the_secret_is_not_in_the_log(
     assert path.rpartition("/")[2] not in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("look", "size", "dark", "locale", "yes"),
-    [
-        ("wide-light", DESKTOP, False, "de-DE", "Ja, das gehört zu uns"),
-        ("phone-dark-en", PHONE, True, "en-GB", "Yes, this belongs to us"),
-    ],
-)
+@looks("wide-light-de", "phone-dark-en")
 def test_in_a_browser(
     portal: RunningPortal,
     open_page: OpenPage,
     shoot: Callable[[Page, str], None],
-    look: str,
-    size: tuple[int, int],
-    dark: bool,
-    locale: str,
-    yes: str,
+    look: Look,
 ) -> None:
     path = link(portal)
-    page = open_page(size=size, dark=dark, locale=locale)
+    page = open_page(**look._asdict())
 
     def look_at(name: str) -> None:
         shoot(page, f"claim-{name}-{look}")
@@ -200,6 +190,7 @@ def test_in_a_browser(
     page.goto(portal.address(path))
     look_at("asked")
     page.get_by_role("checkbox").check()
-    go_through(page.get_by_role("button", name=yes))
+    yes = {"de-DE": "Ja, das gehört zu uns", "en-GB": "Yes, this belongs to us"}
+    go_through(page.get_by_role("button", name=yes[look.locale]))
     expect(page.get_by_role("status")).to_contain_text("icket")
     look_at("confirmed")

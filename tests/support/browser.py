@@ -10,8 +10,9 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import pytest
@@ -49,6 +50,27 @@ class OpenPage(Protocol):
         javascript: bool = True,
         locale: str = "de-DE",
     ) -> Page: ...
+
+
+class Look(NamedTuple):
+    """How somebody looks at a page: what ``open_page`` takes. As text it is its name."""
+
+    size: tuple[int, int]
+    dark: bool
+    locale: str
+
+    def __str__(self) -> str:
+        device = "phone" if self.size == PHONE else "wide"
+        return f"{device}-{'dark' if self.dark else 'light'}-{self.locale[:2]}"
+
+
+def looks(*names: str) -> pytest.MarkDecorator:
+    """Run a test once for each look named, such as "phone-dark-de"; it gets them as ``look``."""
+    known = {
+        str(look): look
+        for look in map(Look._make, product((DESKTOP, PHONE), (False, True), ("de-DE", "en-GB")))
+    }
+    return pytest.mark.parametrize("look", [known[name] for name in names], ids=names)
 
 
 class Problems:

@@ -11,12 +11,12 @@ from core.models import CustomerUser, now
 from tests.portal.admin.firm import account_named
 from tests.sources.crm import ANNA, BERT, Crm, read
 from tests.support.browser import (
-    DESKTOP,
-    PHONE,
+    Look,
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
     go_through,
+    looks,
 )
 from tests.support.portal import RunningPortal, SignIn
 
@@ -50,26 +50,15 @@ def copies(busy_portal: RunningPortal, crm: Crm, configure: Callable[..., None])
     return {name: busy_portal.address(path) for name, path in paths.items()}
 
 
-@pytest.mark.parametrize(
-    ("look", "size", "dark", "locale"),
-    [
-        ("wide-light-en", DESKTOP, False, "en-GB"),
-        ("wide-dark-de", DESKTOP, True, "de-DE"),
-        ("phone-light-de", PHONE, False, "de-DE"),
-        ("phone-dark-en", PHONE, True, "en-GB"),
-    ],
-)
+@looks("wide-light-en", "wide-dark-de", "phone-light-de", "phone-dark-en")
 def test_they_are_accessible_and_fit(
     copies: dict[str, str],
     open_page: OpenPage,
     sign_in: SignIn,
     shoot: Callable[[Page, str], None],
-    look: str,
-    size: tuple[int, int],
-    dark: bool,
-    locale: str,
+    look: Look,
 ) -> None:
-    page = open_page(size=size, dark=dark, locale=locale)
+    page = open_page(**look._asdict())
     sign_in(page, "ada")
     for name, address in copies.items():
         page.goto(address)

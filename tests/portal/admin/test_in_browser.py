@@ -20,10 +20,12 @@ from tests.portal.admin.firm import (
 from tests.support.browser import (
     DESKTOP,
     PHONE,
+    Look,
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
     go_through,
+    looks,
 )
 from tests.support.portal import RunningPortal, SignIn
 
@@ -74,32 +76,23 @@ BELOW_THE_FOOT = """(() => {
 })()"""
 
 
-@pytest.mark.parametrize(
-    ("look", "size", "dark", "locale"),
-    [
-        ("wide-light-en", DESKTOP, False, "en-GB"),
-        ("phone-dark-de", PHONE, True, "de-DE"),  # German words are longer
-    ],
-)
+@looks("wide-light-en", "phone-dark-de")
 def test_every_page_is_accessible_and_fits(
     busy_portal: RunningPortal,
     open_page: OpenPage,
     sign_in: SignIn,
     shoot: Shoot,
-    look: str,
-    size: tuple[int, int],
-    dark: bool,
-    locale: str,
+    look: Look,
 ) -> None:
     with busy_portal.database.write() as session:
         let_mail_come_back(session, "anna")
-    page = open_page(size=size, dark=dark, locale=locale)
+    page = open_page(**look._asdict())
     sign_in(page, "ada")
     for name, path in PAGES.items():
         answer = page.goto(busy_portal.address(path))
         assert answer is not None
         assert answer.status == 200, path
-        assert page.locator("html").get_attribute("lang") == locale[:2]
+        assert page.locator("html").get_attribute("lang") == look.locale[:2]
         assert page.locator("h1").count() == 1
         assert_no_horizontal_overflow(page)
         assert page.evaluate(BELOW_THE_FOOT) < 100, path

@@ -14,12 +14,12 @@ from tests.portal.admin.browsing import Admin, form_of
 from tests.portal.admin.firm import account_named, customer_named, make_findable
 from tests.sources.records import ANNA, BERT, read
 from tests.support.browser import (
-    DESKTOP,
-    PHONE,
+    Look,
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
     go_through,
+    looks,
 )
 from tests.support.portal import RunningPortal, SignIn, token_of
 
@@ -213,30 +213,19 @@ def test_searches_take_any_text(pages: RunningPortal, ada: Admin) -> None:
             ada.get(f"{PATH}?{query}")
 
 
-@pytest.mark.parametrize(
-    ("look", "size", "dark", "locale"),
-    [
-        ("wide-light-en", DESKTOP, False, "en-GB"),
-        ("phone-dark-de", PHONE, True, "de-DE"),
-        ("wide-dark-de", DESKTOP, True, "de-DE"),
-        ("phone-light-en", PHONE, False, "en-GB"),
-    ],
-)
+@looks("wide-light-en", "phone-dark-de", "wide-dark-de", "phone-light-en")
 def test_in_a_browser(
     portal: RunningPortal,
     open_page: OpenPage,
     sign_in: SignIn,
     shoot: Callable[[Page, str], None],
-    look: str,
-    size: tuple[int, int],
-    dark: bool,
-    locale: str,
+    look: Look,
 ) -> None:
     with portal.database.write() as session:
         make_findable(session)
     moved = replace(DORA, customer_number="N-2", customer_name="Neu Holding")
     old, _new = gone(portal, replace(MARRIED, customer_number="N-2"), moved)
-    page = open_page(size=size, dark=dark, locale=locale)
+    page = open_page(**look._asdict())
     sign_in(page, "ada")
 
     def look_at(name: str) -> None:

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import (
-    DESKTOP,
-    PHONE,
+    Look,
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    looks,
 )
 from tests.support.portal import RunningPortal, SignIn
 
@@ -24,24 +23,15 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("look", "size", "dark", "locale"),
-    [
-        ("wide-light-en", DESKTOP, False, "en-GB"),
-        ("phone-dark-de", PHONE, True, "de-DE"),
-    ],
-)
+@looks("wide-light-en", "phone-dark-de")
 def test_every_page_is_accessible_and_fits(
     busy_portal: RunningPortal,
     open_page: OpenPage,
     sign_in: SignIn,
     shoot: Shoot,
-    look: str,
-    size: tuple[int, int],
-    dark: bool,
-    locale: str,
+    look: Look,
 ) -> None:
-    page = open_page(size=size, dark=dark, locale=locale)
+    page = open_page(**look._asdict())
     sign_in(page, "ada")
     for name, path in PATHS.items():
         page.goto(busy_portal.address(path))

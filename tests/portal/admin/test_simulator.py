@@ -23,9 +23,11 @@ from tests.sources.live import Observant
 from tests.support.browser import (
     DESKTOP,
     PHONE,
+    Look,
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
+    looks,
 )
 from tests.support.portal import RunningPortal, SignIn
 from tests.support.slapd import person, person_dn, run_slapd
@@ -365,15 +367,7 @@ class TestCustomerSources:
         assert set(source.in_use) == {0}
         assert len(source.in_use) >= 2
 
-    @pytest.mark.parametrize(
-        ("look", "size", "dark", "locale", "told"),
-        [
-            ("wide-light-en", DESKTOP, False, "en-GB", "No answer came from crm"),
-            ("wide-dark-de", DESKTOP, True, "de-DE", "Keine Antwort kam von crm"),
-            ("phone-light-de", PHONE, False, "de-DE", "Keine Antwort kam von crm"),
-            ("phone-dark-en", PHONE, True, "en-GB", "No answer came from crm"),
-        ],
-    )
+    @looks("wide-light-en", "wide-dark-de", "phone-light-de", "phone-dark-en")
     def test_it_is_readable_in_a_browser(
         self,
         portal: RunningPortal,
@@ -382,21 +376,18 @@ class TestCustomerSources:
         open_page: OpenPage,
         sign_in: SignIn,
         shoot: Callable[[Page, str], None],
-        look: str,
-        size: tuple[int, int],
-        dark: bool,
-        locale: str,
-        told: str,
+        look: Look,
     ) -> None:
         crm.execute('DROP TABLE "Kunden Benutzer"')
         configure(crm.section(when_away="defer"))
-        page = open_page(size=size, dark=dark, locale=locale)
+        page = open_page(**look._asdict())
         sign_in(page, "ada")
         page.goto(portal.address(PATH))
         page.fill("#recipient", "vertrieb@example.org")
         page.fill("#from_", "nina@muster.example")
         page.click("main form.drop button[type=submit]")
-        expect(page.locator(".trace")).to_contain_text(told)
+        told = {"de-DE": "Keine Antwort kam von crm", "en-GB": "No answer came from crm"}
+        expect(page.locator(".trace")).to_contain_text(told[look.locale])
         expect(page.locator(".facts").first).to_contain_text("451 4.3.0")
         assert_accessible(page)
         assert_no_horizontal_overflow(page)

@@ -12,12 +12,13 @@ from playwright.sync_api import Page, expect
 from core.accounts.sessions import start_session
 from tests.portal.staff.day import Day, pages_of
 from tests.support.browser import (
-    DESKTOP,
     PHONE,
+    Look,
     OpenPage,
     assert_accessible,
     assert_no_horizontal_overflow,
     go_through,
+    looks,
 )
 from tests.support.portal import staff
 
@@ -31,23 +32,14 @@ def sign_in(page: Page, day: Day, login: str) -> None:
     page.context.add_cookies([{"name": "schalter", "value": token, "url": day.pages.url}])
 
 
-@pytest.mark.parametrize(
-    ("look", "size", "dark", "locale"),
-    [
-        ("wide-light-de", DESKTOP, False, "de-DE"),
-        ("phone-dark-en", PHONE, True, "en-GB"),
-    ],
-)
+@looks("wide-light-de", "phone-dark-en")
 def test_every_page_is_accessible_and_fits(
     served_day: Day,
     open_page: OpenPage,
     shoot: Shoot,
-    look: str,
-    size: tuple[int, int],
-    dark: bool,
-    locale: str,
+    look: Look,
 ) -> None:
-    page = open_page(size=size, dark=dark, locale=locale)
+    page = open_page(**look._asdict())
     sign_in(page, served_day, "ada")
     for name, path in pages_of(served_day).items():
         answer = page.goto(served_day.pages.address(path))
@@ -56,7 +48,7 @@ def test_every_page_is_accessible_and_fits(
         shoot(page, f"{name}-{look}")
         assert_no_horizontal_overflow(page)
         assert_accessible(page)
-        assert page.locator("html").get_attribute("lang") == locale[:2]
+        assert page.locator("html").get_attribute("lang") == look.locale[:2]
 
 
 def test_an_agents_pages_are_accessible_too(
